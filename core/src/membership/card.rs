@@ -1,0 +1,192 @@
+//! Invitation cards: 80 random bits as 16 letters, and the key that follows from them.
+//!
+//! A card is printed or shown as a QR code. The wijk's id stands in the link, so that nobody can pose as the wijk; only the
+//! public half of the key stands in the log, and Argon2id makes guessing letters from it costly.
+
+use std::fmt;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+
+use crate::entry::sign::Key;
+use crate::model::{InvitationKey, WijkId};
+
+/// Bytes of a card's secret: 80 bits, sixteen letters.
+pub const SECRET_BYTES: usize = 10;
+/// Memory of one derivation. 8 MiB runs on the smallest phone in a moment; the 80 random bits carry the weight, this only
+/// makes each guess dearer.
+const ARGON_MEMORY_KIB: u32 = 8 * 1024;
+/// Passes over that memory.
+const ARGON_PASSES: u32 = 1;
+
+/// Crockford's base 32: no I, L, O or U, which people read as 1, 1, 0 and V.
+const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// The secret on a card.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CardSecret([u8; SECRET_BYTES]);
+
+impl fmt::Debug for CardSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CardSecret(…)")
+    }
+}
+
+/// A text that is no card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CardError {
+    /// Not sixteen letters.
+    #[error("a card has 16 letters and digits in groups of four; this has {letters}")]
+    Length {
+        /// How many were found.
+        letters: usize,
+    },
+    /// A sign that no card has.
+    #[error("{sign:?} does not occur on a card")]
+    Sign {
+        /// The sign.
+        sign: char,
+    },
+    /// A link without the wijk's 64 digits.
+    #[error("this is no link of a card: after # come the 64 digits of the wijk, a dot and 16 letters")]
+    Link,
+}
+
+impl CardSecret {
+    /// From random bytes.
+    #[must_use]
+    pub fn new(random: [u8; SECRET_BYTES]) -> Self {
+        Self(random)
+    }
+
+    /// Sixteen letters in groups of four.
+    #[must_use]
+    pub fn letters(&self) -> String {
+        let bits = self.0.iter().fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
+        let mut text = String::with_capacity(19);
+        for at in 0..16 {
+            if at > 0 && at % 4 == 0 {
+                text.push('-');
+            }
+            text.push(char::from(LETTERS[(bits >> (75 - 5 * at) & 31) as usize]));
+        }
+        text
+    }
+
+    /// Reads letters as people type them: any case, any spacing, O for 0, I and L for 1.
+    ///
+    /// # Errors
+    /// When it is no card.
+    pub fn parse(text: &str) -> Result<Self, CardError> {
+        let (mut bits, mut letters) = (0u128, 0usize);
+        for sign in text.chars().filter(|c| !c.is_whitespace() && *c != '-') {
+            let upper = match sign.to_ascii_uppercase() {
+                'O' => '0',
+                'I' | 'L' => '1',
+                other => other,
+            };
+            let value = LETTERS.iter().position(|l| char::from(*l) == upper).ok_or(CardError::Sign { sign })?;
+            letters += 1;
+            if letters <= 16 {
+                bits = bits << 5 | value as u128;
+            }
+        }
+        if letters != 16 {
+            return Err(CardError::Length { letters });
+        }
+        let mut secret = [0; SECRET_BYTES];
+        secret.copy_from_slice(&bits.to_be_bytes()[6..]);
+        Ok(Self(secret))
+    }
+
+    /// The card's key. Takes some milliseconds on purpose.
+    #[must_use]
+    pub fn key(&self, wijk: WijkId) -> Key {
+        let params =
+            Params::new(ARGON_MEMORY_KIB, ARGON_PASSES, 1, Some(32)).expect("constants within Argon2's limits");
+        let mut secret = [0; 32];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(&self.0, wijk.as_bytes(), &mut secret)
+            .expect("salt and output have allowed lengths");
+        Key::from_secret(&secret)
+    }
+
+    /// The public half of the card's key.
+    #[must_use]
+    pub fn public(&self, wijk: WijkId) -> InvitationKey {
+        InvitationKey::new(*self.key(wijk).id().as_bytes())
+    }
+}
+
+/// What a card's QR code holds: where the server is, which wijk, and the secret. The part after `#` is never sent to a
+/// server by a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardLink {
+    /// Address of the server, `http://…` or `https://…`.
+    pub server: String,
+    /// The wijk.
+    pub wijk: WijkId,
+    /// The secret.
+    pub secret: CardSecret,
+}
+
+impl CardLink {
+    /// Reads a link.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<Self, CardError> {
+        let (address, tail) = text.trim().split_once('#').ok_or(CardError::Link)?;
+        let (wijk, letters) = tail.split_once('.').ok_or(CardError::Link)?;
+        let server = address.strip_suffix("/kaart").ok_or(CardError::Link)?;
+        if !server.starts_with("http://") && !server.starts_with("https://") {
+            return Err(CardError::Link);
+        }
+        Ok(Self {
+            server: server.to_owned(),
+            wijk: WijkId::from_hex(wijk).ok_or(CardError::Link)?,
+            secret: CardSecret::parse(letters)?,
+        })
+    }
+}
+
+impl fmt::Display for CardLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/kaart#{}.{}", self.server, self.wijk, self.secret.letters())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_read_as_people_type_them() {
+        let card = CardSecret::new([0x00, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf]);
+        let letters = card.letters();
+        assert_eq!(letters.len(), 19);
+        assert_eq!(CardSecret::parse(&letters), Ok(card.clone()));
+        let sloppy = letters.to_lowercase().replace('0', "o").replace('1', "l").replace('-', "  ");
+        assert_eq!(CardSecret::parse(&sloppy), Ok(card));
+        assert_eq!(CardSecret::parse("ABCD"), Err(CardError::Length { letters: 4 }));
+        assert_eq!(CardSecret::parse("ABCD-EFGH-JKMN-PQR!"), Err(CardError::Sign { sign: '!' }));
+    }
+
+    #[test]
+    fn a_link_is_read_back() {
+        let link = CardLink {
+            server: "http://127.0.0.1:7447".into(),
+            wijk: WijkId::new([7; 32]),
+            secret: CardSecret::new([9; SECRET_BYTES]),
+        };
+        assert_eq!(CardLink::parse(&link.to_string()), Ok(link));
+        for bad in ["", "http://x/kaart", "x/kaart#aa.bb", "http://x/kaart#00.ABCD-EFGH-JKMN-PQRS"] {
+            assert!(CardLink::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_same_letters_give_another_key_in_another_wijk() {
+        let card = CardSecret::new([1; SECRET_BYTES]);
+        assert_ne!(card.public(WijkId::new([1; 32])), card.public(WijkId::new([2; 32])));
+    }
+}

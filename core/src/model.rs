@@ -1,0 +1,18 @@
+//! What a wijk knows, without bytes, network or disk.
+//!
+//! A *wijk* is the neighbourhood that works together and the tenant of everything here; *buurt* is a part of it. Both words
+//! have no exact English counterpart and stay Dutch; all other names are the field's English terms.
+
+pub mod contribution;
+pub mod decision;
+pub mod directory;
+pub mod id;
+pub mod member;
+pub mod voice;
+
+pub use contribution::{Content, MeetingText, NoteItem};
+pub use decision::{Decision, Outcome};
+pub use directory::{AreaCode, Buurt, Directory, Theme};
+pub use id::{DeviceId, EntryId, InvitationKey, PersonId, SpaceId, SubjectId, WijkId};
+pub use member::{Grant, Invitation, Join, Role, ServerIdentity};
+pub use voice::{Choice, Voice};

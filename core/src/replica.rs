@@ -1,0 +1,368 @@
+//! One copy of a wijk: chains, subjects, members and what waits, over a [`Store`].
+//!
+//! [`Replica::admit`] asks the gate's header and body questions for runs from elsewhere; [`Replica::write`] makes entries of
+//! this device. Both only collect rows: the caller commits them ([`Replica::take_rows`]) and then says
+//! [`Replica::committed`]. Until then nothing may be shown as saved, sent or receipted. When a commit fails the replica is
+//! dropped and opened again from its store.
+//!
+//! Not here: numbers and receipts (`sync::server`), what screens show (`view`), documents (`document`).
+
+mod admit;
+pub mod rows;
+mod runs;
+mod txn;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub use admit::{BatchRefusal, News, Outcome, RunBatch};
+pub use rows::{EntryRow, Head, Kept, Place, SubjectRow};
+pub use runs::{Hashes, PackedRun, run_entry};
+
+use crate::cbor::CborError;
+use crate::entry::codec::{self, Opening, Record};
+use crate::entry::sign::Key;
+use crate::entry::subject::{body_hash, subject_id, tombstone_salt};
+use crate::entry::{EraseSecret, Header, Kind, Seed};
+use crate::gate::Dep;
+use crate::gate::body::SubjectState;
+use crate::membership::Members;
+use crate::model::{DeviceId, EntryId, PersonId, SpaceId, SubjectId, WijkId};
+use crate::store::{Batch, Row, Store, StoreError, Table, keys};
+
+/// Rows read at a time when a table is walked.
+const SCAN_ROWS: usize = 512;
+
+/// Why a replica can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicaError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A row has another form than this program writes.
+    #[error("a row of {table:?} can't be read")]
+    Row {
+        /// The table.
+        table: Table,
+        /// What is wrong.
+        #[source]
+        cause: CborError,
+    },
+    /// Two rows contradict each other.
+    #[error("rows contradict each other: {what}")]
+    Contradiction {
+        /// What doesn't fit.
+        what: &'static str,
+    },
+}
+
+/// Which side of the wijk this copy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A server refuses kinds newer than itself.
+    Server,
+    /// A phone keeps and relays them, and keeps its own refused words.
+    Phone {
+        /// The phone's own device.
+        device: DeviceId,
+    },
+}
+
+/// See the module.
+pub struct Replica {
+    wijk: WijkId,
+    side: Side,
+    store: Arc<dyn Store>,
+    members: Members,
+    heads: BTreeMap<(SpaceId, DeviceId), Head>,
+    waiting: BTreeMap<Dep, BTreeSet<Place>>,
+    /// Rows admitted and not yet committed.
+    uncommitted: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl Replica {
+    /// Opens what `store` holds of `wijk`; an empty store gives an empty replica.
+    ///
+    /// # Errors
+    /// When rows can't be read.
+    pub fn open(wijk: WijkId, side: Side, store: Arc<dyn Store>) -> Result<Self, ReplicaError> {
+        let mut replica = Self {
+            wijk,
+            side,
+            store,
+            members: Members::new(wijk),
+            heads: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            uncommitted: BTreeMap::new(),
+        };
+        replica.walk(Table::Meta, keys::CHAIN_HEADS, |replica, row| {
+            let (space, device) = keys::parse_chain_head(&row.key)
+                .ok_or(ReplicaError::Contradiction { what: "the key of a chain head has another form" })?;
+            let head = Head::decode(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Meta, cause })?;
+            replica.heads.insert((space, device), head);
+            Ok(())
+        })?;
+        replica.walk(Table::Pending, &[], |replica, row| {
+            let place = Place::decode(&row.key)
+                .ok_or(ReplicaError::Contradiction { what: "the key of a pending entry has another form" })?;
+            let dep =
+                rows::decode_dep(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
+            replica.waiting.entry(dep).or_default().insert(place);
+            Ok(())
+        })?;
+        replica.fold_members()?;
+        Ok(replica)
+    }
+
+    /// Folds the stored members anew. Their order in the store isn't the order they came in, so records that wait are
+    /// asked again until none moves any more.
+    fn fold_members(&mut self) -> Result<(), ReplicaError> {
+        let mut left = Vec::new();
+        self.walk(Table::Entry, &keys::space(SpaceId::Members), |_, row| {
+            let place = Place::decode(&row.key);
+            let entry =
+                EntryRow::decode(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Entry, cause })?;
+            if let (Some(place), Kept::Present(body)) = (place, entry.kept) {
+                left.push((place.device, entry.id, entry.kind, body));
+            }
+            Ok(())
+        })?;
+        loop {
+            let before = left.len();
+            left.retain(|(device, id, kind, body)| match codec::decode(*kind, body) {
+                Ok(Some(record)) => {
+                    !matches!(self.members.admit(*device, *id, &record, body), crate::membership::Answer::Counts)
+                }
+                _ => false,
+            });
+            if left.is_empty() {
+                return Ok(());
+            }
+            if left.len() == before {
+                return Err(ReplicaError::Contradiction { what: "a member's record counted and no longer does" });
+            }
+        }
+    }
+
+    /// Calls `each` for every committed row whose key begins with `prefix`.
+    pub(crate) fn walk(
+        &mut self,
+        table: Table,
+        prefix: &[u8],
+        mut each: impl FnMut(&mut Self, Row) -> Result<(), ReplicaError>,
+    ) -> Result<(), ReplicaError> {
+        let (mut from, end) = (prefix.to_vec(), keys::after(prefix));
+        loop {
+            let rows = self.store.scan(table, &from, Some(&end), SCAN_ROWS)?;
+            let full = rows.len() == SCAN_ROWS;
+            for row in rows {
+                from.clone_from(&row.key);
+                each(self, row)?;
+            }
+            if !full {
+                return Ok(());
+            }
+            from.push(0);
+        }
+    }
+
+    /// The wijk.
+    #[must_use]
+    pub fn wijk(&self) -> WijkId {
+        self.wijk
+    }
+
+    /// Who belongs.
+    #[must_use]
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Says which device and person this phone writes as before its join is confirmed.
+    pub fn set_provisional(&mut self, device: DeviceId, person: PersonId) {
+        self.members.set_provisional(device, person);
+    }
+
+    /// The store below.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Last entry of a device's chain in a space.
+    #[must_use]
+    pub fn head(&self, space: SpaceId, device: DeviceId) -> Option<Head> {
+        self.heads.get(&(space, device)).copied()
+    }
+
+    /// All chains of a space: the frontier.
+    pub fn frontier(&self, space: SpaceId) -> impl Iterator<Item = (DeviceId, Head)> + '_ {
+        let (first, last) = ((space, DeviceId::ZERO), (space, DeviceId::new([0xff; 32])));
+        self.heads.range(first..=last).map(|((_, device), head)| (*device, *head))
+    }
+
+    /// Number of entries whose bodies wait.
+    #[must_use]
+    pub fn waiting_count(&self) -> usize {
+        self.waiting.values().map(BTreeSet::len).sum()
+    }
+
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if !self.uncommitted.is_empty()
+            && let Some(value) = self.uncommitted.get(&(table, key.to_vec()))
+        {
+            return Ok(value.clone());
+        }
+        self.store.get(table, key)
+    }
+
+    /// An entry by its place.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn entry(&self, place: Place) -> Result<Option<EntryRow>, ReplicaError> {
+        let row = self.row(Table::Entry, &place.encode())?;
+        row.map(|row| EntryRow::decode(&row).map_err(|cause| ReplicaError::Row { table: Table::Entry, cause }))
+            .transpose()
+    }
+
+    /// Where an entry stands.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn place_of(&self, id: EntryId) -> Result<Option<Place>, ReplicaError> {
+        let row = self.row(Table::EntryId, id.as_bytes())?;
+        row.map(|row| {
+            Place::decode(&row).ok_or(ReplicaError::Contradiction { what: "the place of an entry has another form" })
+        })
+        .transpose()
+    }
+
+    /// A subject.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn subject(&self, space: SpaceId, subject: SubjectId) -> Result<Option<SubjectRow>, ReplicaError> {
+        let row = self.row(Table::Subject, &keys::subject(space, subject))?;
+        row.map(|row| SubjectRow::decode(&row).map_err(|cause| ReplicaError::Row { table: Table::Subject, cause }))
+            .transpose()
+    }
+
+    /// The places of all committed entries about a subject, the creating one first.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub fn entries_of(&self, space: SpaceId, subject: SubjectId) -> Result<Vec<Place>, ReplicaError> {
+        let mut places = Vec::new();
+        if let Some((device, seq)) = self.subject(space, subject)?.and_then(|row| row.creator) {
+            places.push(Place { space, device, seq });
+        }
+        let prefix = keys::subject_entries(space, subject);
+        let (mut from, end) = (prefix.clone(), keys::after(&prefix));
+        loop {
+            let rows = self.store.scan(Table::Subject, &from, Some(&end), SCAN_ROWS)?;
+            let full = rows.len() == SCAN_ROWS;
+            for row in &rows {
+                if let Some((device, seq)) = keys::parse_subject_entry(&row.key) {
+                    places.push(Place { space, device, seq });
+                }
+            }
+            match rows.into_iter().next_back() {
+                Some(last) if full => {
+                    from = last.key;
+                    from.push(0);
+                }
+                _ => return Ok(places),
+            }
+        }
+    }
+
+    /// Writes an entry of this device: the next of its chain, signed. `opening` is given when it creates its subject.
+    ///
+    /// The entry passes the same body question as any other; what this device may not (yet) do is pending or refused on
+    /// the phone already.
+    ///
+    /// # Errors
+    /// When the store fails or the chain is full.
+    pub fn write(
+        &mut self,
+        key: &Key,
+        space: SpaceId,
+        kind: Kind,
+        about: About,
+        record: &Record,
+    ) -> Result<Outcome, ReplicaError> {
+        let device = key.id();
+        let head = self.head(space, device);
+        let (seq, prev) = head.map_or((0, EntryId::ZERO), |head| (head.seq + 1, head.id));
+        let (subject, opening, salt) = match about {
+            About::New { seed, erase_secret } => {
+                let opening = Opening { seed, commit: erase_secret.commit() };
+                let subject = subject_id(self.wijk, space, device, kind, &seed.nonce(), &opening.commit);
+                (subject, Some(opening), seed.salt())
+            }
+            About::Existing(subject) if kind == Kind::TOMBSTONE => (subject, None, tombstone_salt()),
+            About::Existing(subject) => {
+                let row = self.subject(space, subject)?;
+                let seed = row.and_then(|row| row.opening).map(|(seed, _)| seed);
+                let seed =
+                    seed.ok_or(ReplicaError::Contradiction { what: "an entry about a subject that isn't here" })?;
+                (subject, None, seed.salt())
+            }
+        };
+        let body = codec::encode(opening.as_ref(), record);
+        let header = Header {
+            wijk: self.wijk,
+            space,
+            device,
+            seq,
+            prev,
+            subject,
+            kind,
+            body_hash: body_hash(&salt, device, seq, &body),
+            extra: Vec::new(),
+        };
+        let id = header.id();
+        self.place_own(header, id, opening, body, key.sign_entry(id))
+    }
+
+    /// The state of a subject, for callers that only need this.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn subject_state(&self, space: SpaceId, subject: SubjectId) -> Result<Option<SubjectState>, ReplicaError> {
+        Ok(self.subject(space, subject)?.map(|row| row.state))
+    }
+
+    /// Takes the rows that wait to be committed. They stay visible to this replica until [`Replica::committed`].
+    #[must_use]
+    pub fn take_rows(&mut self) -> Batch {
+        let mut batch = Batch::new();
+        for ((table, key), value) in &self.uncommitted {
+            match value {
+                Some(value) => batch.put(*table, key.as_slice(), value.as_slice()),
+                None => batch.delete(*table, key.as_slice()),
+            }
+        }
+        batch
+    }
+
+    /// The rows that were taken are durable now.
+    pub fn committed(&mut self) {
+        self.uncommitted.clear();
+    }
+}
+
+/// What a new entry is about.
+#[derive(Clone, Copy, Debug)]
+pub enum About {
+    /// A subject that this entry creates.
+    New {
+        /// Random.
+        seed: Seed,
+        /// Whoever knows it can erase the subject.
+        erase_secret: EraseSecret,
+    },
+    /// A subject that exists.
+    Existing(SubjectId),
+}

@@ -1,0 +1,400 @@
+//! The header question for runs from elsewhere, and what follows from the body question.
+//!
+//! First the runs are rebuilt and their signatures checked, without touching anything: what fails is the carrier's fault
+//! and the whole batch is refused. Then each entry takes its place in its chain, whatever becomes of its body.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::rows::{EntryRow, Head, Kept, Place, SubjectRow};
+use super::txn::Txn;
+use super::{Replica, ReplicaError, Side};
+use crate::entry::codec::{Opening, Record};
+use crate::entry::run::{Cursor, Rebuilt, RunError};
+use crate::entry::{Header, Kind, Run, Salt, Signature, sign};
+use crate::gate::body::{Judgement, SubjectState};
+use crate::gate::limits::{BATCH_ENTRIES_MAX, PENDING_BODIES_MAX};
+use crate::gate::{Dep, Verdict};
+use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
+use crate::store::{Table, keys};
+
+/// Runs with the order in which their entries stand in a log: each number names the run whose next entry comes. Without an
+/// order the runs come one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunBatch {
+    /// The runs.
+    pub runs: Vec<Run>,
+    /// The order, or nothing.
+    pub order: Vec<u32>,
+}
+
+/// What became of one entry.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its place.
+    pub place: Place,
+    /// Its id.
+    pub id: EntryId,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its subject.
+    pub subject: SubjectId,
+    /// Whether its body counts.
+    pub verdict: Verdict,
+    /// New here, known before, or asked again because what it waited for came.
+    pub news: News,
+    /// What it says, if it counts and is news.
+    pub record: Option<Record>,
+}
+
+/// Whether an outcome is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The entry took its place now.
+    Placed,
+    /// It stood there before.
+    Known,
+    /// It stood there before, and its body is judged anew.
+    Again,
+}
+
+/// Why a batch was refused whole. Nothing of it was taken.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchRefusal {
+    /// The order doesn't fit the runs, or there are too many.
+    #[error("the batch has another form")]
+    Form,
+    /// A run can't be rebuilt.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A signature isn't the device's.
+    #[error("a signature isn't {device:?}'s")]
+    Signature {
+        /// Device.
+        device: DeviceId,
+    },
+    /// Entries before the first one are missing here.
+    #[error("entries of {device:?} before {first_seq} are missing; {expected} is expected")]
+    Gap {
+        /// Device.
+        device: DeviceId,
+        /// First that came.
+        first_seq: u64,
+        /// The one that is expected.
+        expected: u64,
+    },
+    /// Another entry stands at the same place: the device was cloned.
+    #[error("another entry of {device:?} stands at {seq}: this device exists twice")]
+    Fork {
+        /// Device.
+        device: DeviceId,
+        /// Where.
+        seq: u64,
+    },
+    /// The device doesn't belong to the wijk.
+    #[error("{device:?} doesn't belong to this wijk")]
+    NotMember {
+        /// Device.
+        device: DeviceId,
+    },
+    /// Another device joined with the same card.
+    #[error("this card was used by another device")]
+    CardUsed,
+    /// The card isn't known (any more), or its signature is wrong.
+    #[error("this card isn't known in this wijk")]
+    CardUnknown,
+    /// The replica itself failed.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+}
+
+impl From<crate::store::StoreError> for BatchRefusal {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Replica(error.into())
+    }
+}
+
+impl Replica {
+    /// Admits runs in one space. The outcomes stand in the order of the batch, followed by what woke up through it.
+    ///
+    /// # Errors
+    /// When the batch is refused whole; then nothing changed.
+    pub fn admit(&mut self, space: SpaceId, batch: &RunBatch) -> Result<Vec<Outcome>, BatchRefusal> {
+        let rebuilt = self.rebuild(space, batch)?;
+        let mut txn = Txn::new(self);
+        let mut outcomes = Vec::with_capacity(rebuilt.len());
+        let mut closing = BTreeMap::new();
+        for run in &batch.runs {
+            closing.insert((run.device, run.first_seq + run.entries.len() as u64 - 1), run.signature);
+        }
+        for entry in rebuilt {
+            let signature = closing.get(&(entry.header.device, entry.header.seq)).copied();
+            place(&mut txn, entry, signature, &mut outcomes)?;
+        }
+        let done = txn.finish();
+        self.take_over(done);
+        Ok(outcomes)
+    }
+
+    /// Places an entry that this device just made.
+    pub(super) fn place_own(
+        &mut self,
+        header: Header,
+        id: EntryId,
+        opening: Option<Opening>,
+        body: Vec<u8>,
+        signature: Signature,
+    ) -> Result<Outcome, ReplicaError> {
+        let mut txn = Txn::new(self);
+        let mut outcomes = Vec::new();
+        let rebuilt = Rebuilt { header, id, body: Some(body), opening };
+        place(&mut txn, rebuilt, Some(signature), &mut outcomes).map_err(|refusal| match refusal {
+            BatchRefusal::Replica(error) => error,
+            _ => ReplicaError::Contradiction { what: "this device's own entry has no place in its chain" },
+        })?;
+        let done = txn.finish();
+        self.take_over(done);
+        outcomes
+            .into_iter()
+            .next()
+            .ok_or(ReplicaError::Contradiction { what: "an entry of this device had no outcome" })
+    }
+
+    /// Computes headers and ids in log order and checks everything that is the carrier's responsibility.
+    fn rebuild(&self, space: SpaceId, batch: &RunBatch) -> Result<Vec<Rebuilt>, BatchRefusal> {
+        let count: usize = batch.runs.iter().map(|run| run.entries.len()).sum();
+        if count > BATCH_ENTRIES_MAX || (!batch.order.is_empty() && batch.order.len() != count) {
+            return Err(BatchRefusal::Form);
+        }
+        for run in &batch.runs {
+            let expected = self.head(space, run.device).map_or(0, |head| head.seq + 1);
+            let belongs = space == SpaceId::Members || self.members.is_member(run.device);
+            if !belongs && self.members.person(run.device).is_none() {
+                return Err(BatchRefusal::NotMember { device: run.device });
+            }
+            if run.first_seq > expected {
+                return Err(BatchRefusal::Gap { device: run.device, first_seq: run.first_seq, expected });
+            }
+        }
+        let mut salts: BTreeMap<SubjectId, Salt> = BTreeMap::new();
+        let mut cursors: Vec<Cursor<'_>> = batch.runs.iter().map(Cursor::new).collect();
+        let mut rebuilt = Vec::with_capacity(count);
+        let lookup = Txn::new(self);
+        let run_after_run =
+            batch.runs.iter().enumerate().flat_map(|(at, run)| std::iter::repeat_n(at, run.entries.len()));
+        let given = batch.order.iter().map(|at| *at as usize);
+        let order: Box<dyn Iterator<Item = usize>> =
+            if batch.order.is_empty() { Box::new(run_after_run) } else { Box::new(given) };
+        for at in order {
+            let cursor = cursors.get_mut(at).ok_or(BatchRefusal::Form)?;
+            let mut salt_of = |subject| salts.get(&subject).copied().or_else(|| lookup.salt(space, subject));
+            let entry = cursor.next(self.wijk, space, &mut salt_of).ok_or(BatchRefusal::Form)??;
+            if let Some(opening) = entry.opening {
+                salts.insert(entry.header.subject, opening.seed.salt());
+            }
+            self.check_link(&entry)?;
+            rebuilt.push(entry);
+        }
+        for (run, cursor) in batch.runs.iter().zip(&cursors) {
+            let last = run.first_seq + run.entries.len() as u64 - 1;
+            // What stands here already was proven when it came: comparing ids is enough.
+            let known = self.head(space, run.device).is_some_and(|head| last <= head.seq);
+            if !known && !sign::verify_entry(run.device, cursor.last_id(), &run.signature) {
+                return Err(BatchRefusal::Signature { device: run.device });
+            }
+        }
+        Ok(rebuilt)
+    }
+
+    /// Compares an entry with what stands at its place, and its link with the chain's end.
+    fn check_link(&self, entry: &Rebuilt) -> Result<(), BatchRefusal> {
+        let Header { space, device, seq, prev, .. } = entry.header;
+        let Some(head) = self.head(space, device) else {
+            return Ok(());
+        };
+        let fits = if seq == head.seq + 1 {
+            prev == head.id
+        } else if seq <= head.seq {
+            self.entry(Place { space, device, seq })?.is_some_and(|row| row.id == entry.id)
+        } else {
+            true
+        };
+        if fits { Ok(()) } else { Err(BatchRefusal::Fork { device, seq }) }
+    }
+}
+
+/// Puts one entry in its place, judges its body, and wakes what waited for it.
+fn place(
+    txn: &mut Txn<'_>,
+    entry: Rebuilt,
+    signature: Option<Signature>,
+    outcomes: &mut Vec<Outcome>,
+) -> Result<(), BatchRefusal> {
+    let Header { space, device, seq, kind, subject, .. } = entry.header;
+    let at = Place { space, device, seq };
+    let mut news = News::Placed;
+    if txn.head(space, device).is_some_and(|head| seq <= head.seq) {
+        let row = txn.entry(at)?.ok_or(ReplicaError::Contradiction { what: "a chain has a gap" })?;
+        if row.kept != Kept::Absent || entry.body.is_none() {
+            let verdict = row.kept.verdict();
+            outcomes.push(Outcome { place: at, id: row.id, kind, subject, verdict, news: News::Known, record: None });
+            return Ok(());
+        }
+        news = News::Again;
+    }
+    let signature = signature.or_else(|| txn.entry(at).ok().flatten().and_then(|row| row.signature));
+    let mut wakes = VecDeque::new();
+    let judged = judge(txn, &entry)?;
+    if news == News::Placed && space == SpaceId::Members {
+        header_allows(txn, device, kind, &judged)?;
+    }
+    let (kept, record) = keep(txn, &entry, judged, &mut wakes)?;
+    let row = EntryRow {
+        id: entry.id,
+        kind,
+        subject,
+        body_hash: entry.header.body_hash,
+        creates: entry.opening.is_some(),
+        kept,
+        signature,
+        extra: entry.header.extra,
+    };
+    let verdict = row.kept.verdict();
+    txn.put(Table::Entry, at.encode(), row.encode());
+    if news == News::Placed {
+        txn.put(Table::EntryId, entry.id.as_bytes().to_vec(), at.encode());
+        txn.set_head(space, device, Head { seq, id: entry.id });
+        if entry.opening.is_none() {
+            txn.put(Table::Subject, keys::subject_entry(space, subject, device, seq), Vec::new());
+        }
+    }
+    if let Some(Record::Tombstone(tombstone)) = &record {
+        let erased_kind = match tombstone {
+            crate::entry::Tombstone::Owner { kind, .. } => *kind,
+            crate::entry::Tombstone::Administrator { .. } => Kind::TOMBSTONE,
+        };
+        txn.erase(space, subject, erased_kind)?;
+    }
+    outcomes.push(Outcome { place: at, id: entry.id, kind, subject, verdict, news, record });
+    wake_all(txn, wakes, outcomes)
+}
+
+fn judge(txn: &mut Txn<'_>, entry: &Rebuilt) -> Result<Option<Judgement>, ReplicaError> {
+    match &entry.body {
+        Some(body) => Ok(Some(txn.judge(&entry.header, entry.id, entry.opening.is_some(), body)?)),
+        None => Ok(None),
+    }
+}
+
+/// The header question in the space `members`: only who belongs, or shows a card, gets a place.
+fn header_allows(txn: &Txn<'_>, device: DeviceId, kind: Kind, judged: &Option<Judgement>) -> Result<(), BatchRefusal> {
+    let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);
+    match judged {
+        Some(Judgement::CardUsed) => Err(BatchRefusal::CardUsed),
+        _ if own || txn.members().is_member(device) => Ok(()),
+        Some(Judgement::Pending(Dep::Card(_))) => Err(BatchRefusal::CardUnknown),
+        Some(Judgement::Refused(_)) if kind == Kind::JOIN => Err(BatchRefusal::CardUnknown),
+        _ => Err(BatchRefusal::NotMember { device }),
+    }
+}
+
+/// Turns a judgement into what is kept, and notes what it does to its subject and to those that wait.
+fn keep(
+    txn: &mut Txn<'_>,
+    entry: &Rebuilt,
+    judged: Option<Judgement>,
+    wakes: &mut VecDeque<Dep>,
+) -> Result<(Kept, Option<Record>), BatchRefusal> {
+    let Header { space, device, seq, kind, subject, .. } = entry.header;
+    let at = Place { space, device, seq };
+    let erased = || txn.subject_row(space, subject).map(|row| row.is_some_and(|r| r.state == SubjectState::Erased));
+    let (Some(judged), Some(body)) = (judged, entry.body.clone()) else {
+        return Ok((if erased()? { Kept::Erased } else { Kept::Absent }, None));
+    };
+    let (kept, record, state) = match judged {
+        Judgement::CardUsed => return Err(BatchRefusal::CardUsed),
+        Judgement::Erased => (Kept::Erased, None, None),
+        Judgement::Pending(dep) => {
+            txn.wait(dep, at);
+            // Bodies that wait are kept up to a bound; beyond it the entry is a hole whose body is asked for later.
+            let room = txn.replica().waiting_count() < PENDING_BODIES_MAX;
+            (if room { Kept::Pending(body) } else { Kept::Absent }, None, Some(SubjectState::Pending))
+        }
+        Judgement::Refused(reason) => {
+            let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);
+            (Kept::Refused(Verdict::Refused(reason), own.then_some(body)), None, Some(SubjectState::Refused))
+        }
+        Judgement::Present(counted) => {
+            if let Some(facts) = &counted.change {
+                txn.remember_change(subject, facts);
+                wakes.push_back(Dep::Change(subject, facts.hash));
+            }
+            wakes.extend(released_by(txn, device, &counted.record));
+            (Kept::Present(body), Some(counted.record), Some(SubjectState::Live))
+        }
+    };
+    if let (Some(opening), Some(state)) = (entry.opening, state) {
+        let taken = matches!(kept, Kept::Refused(Verdict::Refused(crate::gate::Reason::SubjectTaken), _));
+        if !taken {
+            let owner = txn.members().person(device);
+            let opening = Some((opening.seed, opening.commit));
+            let row = SubjectRow { state, kind, creator: Some((device, seq)), owner, opening };
+            txn.put(Table::Subject, keys::subject(space, subject), row.encode());
+            if state != SubjectState::Pending {
+                wakes.push_back(Dep::Subject(space, subject));
+            }
+        }
+    }
+    Ok((kept, record))
+}
+
+/// What a record of the space `members` makes possible for others.
+fn released_by(txn: &Txn<'_>, device: DeviceId, record: &Record) -> Vec<Dep> {
+    match record {
+        Record::Genesis(_) => vec![Dep::Root],
+        Record::Invitation(invitation) => vec![Dep::Card(invitation.key)],
+        Record::Join(join) => vec![Dep::Device(device), Dep::Role(join.person)],
+        Record::Grant(grant) => vec![Dep::Role(grant.person)],
+        Record::Directory(_) | Record::Server(_) => Vec::new(),
+        Record::Change(_) | Record::Voice(_) | Record::Decision(_) | Record::Tombstone(_) => {
+            debug_assert!(txn.members().person(device).is_some());
+            Vec::new()
+        }
+    }
+}
+
+/// Judges again what waited, until nothing moves. Each place is asked at most once per thing that came, so this ends.
+fn wake_all(txn: &mut Txn<'_>, mut wakes: VecDeque<Dep>, outcomes: &mut Vec<Outcome>) -> Result<(), BatchRefusal> {
+    while let Some(dep) = wakes.pop_front() {
+        for at in txn.wake(dep) {
+            let Some(row) = txn.entry(at)? else { continue };
+            let Kept::Pending(body) = row.kept.clone() else { continue };
+            let opening = if row.creates { crate::entry::codec::opening(&body).ok().flatten() } else { None };
+            // The subject row of a waiting creation says "pending"; it must not stand in its own way.
+            if row.creates {
+                txn.delete(Table::Subject, keys::subject(at.space, row.subject));
+            }
+            let header = Header {
+                wijk: txn.replica().wijk(),
+                space: at.space,
+                device: at.device,
+                seq: at.seq,
+                prev: EntryId::ZERO,
+                subject: row.subject,
+                kind: row.kind,
+                body_hash: row.body_hash,
+                extra: row.extra.clone(),
+            };
+            let rebuilt = Rebuilt { header, id: row.id, body: Some(body), opening };
+            let judged = judge(txn, &rebuilt)?;
+            let (kept, record) = keep(txn, &rebuilt, judged, &mut wakes)?;
+            let verdict = kept.verdict();
+            let moved = verdict != Verdict::Pending;
+            txn.put(Table::Entry, at.encode(), EntryRow { kept, ..row.clone() }.encode());
+            if moved {
+                let (kind, subject) = (row.kind, row.subject);
+                outcomes.push(Outcome { place: at, id: row.id, kind, subject, verdict, news: News::Again, record });
+            }
+        }
+    }
+    Ok(())
+}

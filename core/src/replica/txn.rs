@@ -1,0 +1,244 @@
+//! One admission in the making: rows, chain heads, members and waiting places that are either all taken over or all dropped.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rows::{self, EntryRow, Head, Kept, Place, SubjectRow};
+use super::{Replica, ReplicaError, Side};
+use crate::cbor::{CborError, Reader, Writer};
+use crate::entry::{Header, Kind, Salt};
+use crate::gate::Dep;
+use crate::gate::body::{self, ChangeFacts, Judgement, Known, SubjectFacts, SubjectState};
+use crate::membership::Members;
+use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
+use crate::store::{StoreError, Table, keys};
+
+pub(super) struct Txn<'r> {
+    replica: &'r Replica,
+    rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    heads: BTreeMap<(SpaceId, DeviceId), Head>,
+    members: Cow<'r, Members>,
+    begins_waiting: Vec<(Dep, Place)>,
+    stops_waiting: Vec<(Dep, Place)>,
+}
+
+/// What a finished admission hands over.
+pub(super) struct Done {
+    rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    heads: BTreeMap<(SpaceId, DeviceId), Head>,
+    members: Option<Members>,
+    begins_waiting: Vec<(Dep, Place)>,
+    stops_waiting: Vec<(Dep, Place)>,
+}
+
+impl<'r> Txn<'r> {
+    pub(super) fn new(replica: &'r Replica) -> Self {
+        Self {
+            replica,
+            rows: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            members: Cow::Borrowed(&replica.members),
+            begins_waiting: Vec::new(),
+            stops_waiting: Vec::new(),
+        }
+    }
+
+    pub(super) fn finish(self) -> Done {
+        Done {
+            rows: self.rows,
+            heads: self.heads,
+            members: match self.members {
+                Cow::Owned(members) => Some(members),
+                Cow::Borrowed(_) => None,
+            },
+            begins_waiting: self.begins_waiting,
+            stops_waiting: self.stops_waiting,
+        }
+    }
+
+    pub(super) fn replica(&self) -> &'r Replica {
+        self.replica
+    }
+
+    pub(super) fn get(&self, table: Table, key: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
+        let id = (table, key);
+        if let Some(value) = self.rows.get(&id) {
+            return Ok(value.clone());
+        }
+        self.replica.row(table, &id.1)
+    }
+
+    pub(super) fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        self.rows.insert((table, key), Some(value));
+    }
+
+    pub(super) fn delete(&mut self, table: Table, key: Vec<u8>) {
+        self.rows.insert((table, key), None);
+    }
+
+    pub(super) fn head(&self, space: SpaceId, device: DeviceId) -> Option<Head> {
+        self.heads.get(&(space, device)).copied().or_else(|| self.replica.head(space, device))
+    }
+
+    pub(super) fn set_head(&mut self, space: SpaceId, device: DeviceId, head: Head) {
+        self.heads.insert((space, device), head);
+        self.put(Table::Meta, keys::chain_head(space, device), head.encode());
+    }
+
+    pub(super) fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Asks the body question; records of the space `members` change who belongs, in this admission only.
+    pub(super) fn judge(
+        &mut self,
+        header: &Header,
+        id: EntryId,
+        creates: bool,
+        body: &[u8],
+    ) -> Result<Judgement, StoreError> {
+        let mut members = std::mem::replace(&mut self.members, Cow::Borrowed(&self.replica.members));
+        let judgement = body::judge(self, &mut members, header, id, creates, body);
+        self.members = members;
+        judgement
+    }
+
+    pub(super) fn entry(&self, place: Place) -> Result<Option<EntryRow>, ReplicaError> {
+        let row = self.get(Table::Entry, place.encode())?;
+        row.map(|row| EntryRow::decode(&row).map_err(|cause| ReplicaError::Row { table: Table::Entry, cause }))
+            .transpose()
+    }
+
+    pub(super) fn subject_row(&self, space: SpaceId, subject: SubjectId) -> Result<Option<SubjectRow>, ReplicaError> {
+        let row = self.get(Table::Subject, keys::subject(space, subject))?;
+        row.map(|row| SubjectRow::decode(&row).map_err(|cause| ReplicaError::Row { table: Table::Subject, cause }))
+            .transpose()
+    }
+
+    pub(super) fn salt(&self, space: SpaceId, subject: SubjectId) -> Option<Salt> {
+        let row = self.subject_row(space, subject).ok().flatten()?;
+        row.opening.map(|(seed, _)| seed.salt())
+    }
+
+    pub(super) fn wait(&mut self, dep: Dep, place: Place) {
+        self.put(Table::Pending, place.encode(), rows::encode_dep(&dep));
+        self.begins_waiting.push((dep, place));
+    }
+
+    /// The places that waited for `dep`; they wait no longer.
+    pub(super) fn wake(&mut self, dep: Dep) -> Vec<Place> {
+        let mut places: BTreeSet<Place> = self.replica.waiting.get(&dep).cloned().unwrap_or_default();
+        places.extend(self.begins_waiting.iter().filter(|(d, _)| *d == dep).map(|(_, place)| *place));
+        for (_, place) in self.stops_waiting.iter().filter(|(d, _)| *d == dep) {
+            places.remove(place);
+        }
+        for place in &places {
+            self.stops_waiting.push((dep, *place));
+            self.begins_waiting.retain(|waits| *waits != (dep, *place));
+            self.delete(Table::Pending, place.encode());
+        }
+        places.into_iter().collect()
+    }
+
+    pub(super) fn remember_change(&mut self, subject: SubjectId, facts: &ChangeFacts) {
+        let mut w = Writer::new();
+        w.uint(facts.max_op);
+        self.put(Table::Change, keys::change(subject, &facts.hash), w.finish());
+        let mut w = Writer::new();
+        w.uint(facts.seq);
+        self.put(Table::Change, keys::actor(subject, &facts.actor), w.finish());
+    }
+
+    /// Drops all bodies of a subject that was erased. Its headers stay as stubs.
+    pub(super) fn erase(&mut self, space: SpaceId, subject: SubjectId, kind: Kind) -> Result<(), ReplicaError> {
+        let known = self.subject_row(space, subject)?;
+        let mut places = self.replica.entries_of(space, subject)?;
+        // Entries of this very admission are not in the store yet.
+        let prefix = keys::subject_entries(space, subject);
+        let fresh = self.rows.keys().filter(|(table, key)| *table == Table::Subject && key.starts_with(&prefix));
+        let fresh = fresh.filter_map(|(_, key)| keys::parse_subject_entry(key));
+        places.extend(fresh.map(|(device, seq)| Place { space, device, seq }));
+        places.extend(known.as_ref().and_then(|row| row.creator).map(|(device, seq)| Place { space, device, seq }));
+        for place in places {
+            if let Some(mut entry) = self.entry(place)?
+                && entry.kind != Kind::TOMBSTONE
+            {
+                entry.kept = Kept::Erased;
+                self.put(Table::Entry, place.encode(), entry.encode());
+                self.delete(Table::Pending, place.encode());
+            }
+        }
+        let changes = self.replica.store.scan(
+            Table::Change,
+            &keys::changes(subject),
+            Some(&keys::after(&keys::changes(subject))),
+            usize::MAX,
+        )?;
+        for row in changes {
+            self.delete(Table::Change, row.key);
+        }
+        let row = SubjectRow {
+            state: SubjectState::Erased,
+            kind: known.as_ref().map_or(kind, |row| row.kind),
+            creator: known.as_ref().and_then(|row| row.creator),
+            owner: known.as_ref().and_then(|row| row.owner),
+            opening: None,
+        };
+        self.put(Table::Subject, keys::subject(space, subject), row.encode());
+        Ok(())
+    }
+}
+
+impl Known for Txn<'_> {
+    fn subject(&self, space: SpaceId, subject: SubjectId) -> Result<Option<SubjectFacts>, StoreError> {
+        let row = match self.subject_row(space, subject) {
+            Ok(row) => row,
+            Err(ReplicaError::Store(error)) => return Err(error),
+            Err(other) => return Err(damaged(&other)),
+        };
+        Ok(row.map(|row| SubjectFacts { state: row.state, kind: row.kind, owner: row.owner }))
+    }
+
+    fn change_max_op(&self, subject: SubjectId, hash: &[u8; 32]) -> Result<Option<u64>, StoreError> {
+        number(self.get(Table::Change, keys::change(subject, hash))?)
+    }
+
+    fn actor_seq(&self, subject: SubjectId, actor: &[u8; 16]) -> Result<u64, StoreError> {
+        Ok(number(self.get(Table::Change, keys::actor(subject, actor))?)?.unwrap_or(0))
+    }
+
+    fn is_server(&self) -> bool {
+        self.replica.side == Side::Server
+    }
+}
+
+fn number(row: Option<Vec<u8>>) -> Result<Option<u64>, StoreError> {
+    let read = |row: Vec<u8>| -> Result<u64, CborError> { Reader::new(&row).uint() };
+    row.map(read).transpose().map_err(|cause| damaged(&cause))
+}
+
+fn damaged(what: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Damaged { place: "a row".into(), what: what.to_string() }
+}
+
+impl Replica {
+    /// Takes a finished admission over.
+    pub(super) fn take_over(&mut self, done: Done) {
+        self.uncommitted.extend(done.rows);
+        self.heads.extend(done.heads);
+        if let Some(members) = done.members {
+            self.members = members;
+        }
+        for (dep, place) in done.stops_waiting {
+            if let Some(places) = self.waiting.get_mut(&dep) {
+                places.remove(&place);
+                if places.is_empty() {
+                    self.waiting.remove(&dep);
+                }
+            }
+        }
+        for (dep, place) in done.begins_waiting {
+            self.waiting.entry(dep).or_default().insert(place);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The server's side: one [`Server`] that admits and numbers, and one [`Session`] a connection.
+//!
+//! Both are state machines. The shell gives pushes of many connections to [`Server::admit`] in groups, so that one flush
+//! serves all of them, and sends nothing that [`Server`] has not committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::pieces::{PieceError, PieceReader};
+use super::wire::{Frame, Receipt, ReceiptLine, RefusalCode};
+use super::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
+use crate::entry::Signature;
+use crate::entry::run::RunError;
+use crate::entry::sign::{self, Key};
+use crate::membership::Members;
+use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
+use crate::replica::{BatchRefusal, News, Outcome, Replica, ReplicaError, RunBatch, Side};
+use crate::store::log::{Append, Epoch, Log, LogError, LogHead, LogItem, StoreLog};
+use crate::store::{Store, Table, keys};
+
+/// Why a server stops.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Its replica.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    /// Its log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl From<crate::store::StoreError> for ServerError {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Replica(error.into())
+    }
+}
+
+/// The keys of a server: its identity, and the key of the present epoch.
+#[derive(Clone, Debug)]
+pub struct ServerKeys {
+    /// Named by the root.
+    pub identity: Key,
+    /// Certified by the identity.
+    pub epoch_key: Key,
+    /// The epoch.
+    pub epoch: Epoch,
+}
+
+impl ServerKeys {
+    /// What a `Hello` says of them.
+    #[must_use]
+    pub fn certificate(&self, wijk: WijkId) -> ServerCertificate {
+        let epoch_key = self.epoch_key.id();
+        let signature = self.identity.sign(&epoch_message(wijk, &self.epoch, epoch_key));
+        ServerCertificate { identity: self.identity.id(), epoch: self.epoch, epoch_key, signature }
+    }
+}
+
+/// A push that waits to be admitted.
+#[derive(Debug)]
+pub struct PushJob {
+    /// Number of the push on its connection.
+    pub push: u64,
+    /// The space.
+    pub space: SpaceId,
+    /// The runs.
+    pub batch: RunBatch,
+}
+
+/// See the module.
+pub struct Server {
+    replica: Replica,
+    log: Arc<dyn Log>,
+    keys: ServerKeys,
+}
+
+impl Server {
+    /// Opens a server over its store.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn open(wijk: WijkId, keys: ServerKeys, store: Arc<dyn Store>) -> Result<Self, ServerError> {
+        let replica = Replica::open(wijk, Side::Server, Arc::clone(&store))?;
+        let log = Arc::new(StoreLog::new(store, wijk, keys.epoch));
+        Ok(Self { replica, log, keys })
+    }
+
+    /// Who belongs.
+    #[must_use]
+    pub fn members(&self) -> &Members {
+        self.replica.members()
+    }
+
+    /// The replica below.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Reads pieces beside the server, without holding it up.
+    #[must_use]
+    pub fn reader(&self) -> PieceReader {
+        PieceReader::new(Arc::clone(self.replica.store()), Arc::clone(&self.log), self.keys.epoch)
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn certificate(&self) -> ServerCertificate {
+        self.keys.certificate(self.replica.wijk())
+    }
+
+    /// A signed head of a log.
+    #[must_use]
+    pub fn current(&self, space: SpaceId, head: LogHead) -> Frame {
+        let message = head_message(self.replica.wijk(), space, &self.keys.epoch, &head);
+        Frame::Current { space, epoch: self.keys.epoch, head, signature: self.keys.epoch_key.sign(&message) }
+    }
+
+    /// Admits pushes and commits them together. One answer for each, in order; answers may be sent, for what they say is
+    /// durable. Also returns the spaces whose log grew.
+    ///
+    /// # Errors
+    /// When the commit failed. Then nothing was acknowledged, and the server must be opened again before it goes on.
+    pub fn admit(&mut self, jobs: &[PushJob], day: u32) -> Result<(Vec<Frame>, Vec<SpaceId>), ServerError> {
+        let mut results = Vec::with_capacity(jobs.len());
+        let mut appends: BTreeMap<SpaceId, Append> = BTreeMap::new();
+        for job in jobs {
+            let result = self.replica.admit(job.space, &job.batch);
+            if let Err(BatchRefusal::Replica(error)) = result {
+                return Err(error.into());
+            }
+            if let Ok(outcomes) = &result {
+                for (space, items) in items_of(outcomes, day) {
+                    let append = match appends.entry(space) {
+                        std::collections::btree_map::Entry::Occupied(slot) => slot.into_mut(),
+                        std::collections::btree_map::Entry::Vacant(slot) => {
+                            let expected_next = self.log.head(space)?.next;
+                            slot.insert(Append { space, expected_next, pushes: Vec::new() })
+                        }
+                    };
+                    append.pushes.push(items);
+                }
+            }
+            results.push(result);
+        }
+        let rows = self.replica.take_rows();
+        let appends: Vec<Append> = appends.into_values().collect();
+        if !rows.is_empty() || !appends.is_empty() {
+            self.log.append(&appends, rows)?;
+        }
+        self.replica.committed();
+        let answers = jobs.iter().zip(results).map(|(job, result)| match result {
+            Ok(outcomes) => self.receipt(job, &outcomes),
+            Err(refusal) => Ok(refused(job, &refusal)),
+        });
+        Ok((answers.collect::<Result<_, _>>()?, appends.iter().map(|append| append.space).collect()))
+    }
+
+    fn receipt(&self, job: &PushJob, outcomes: &[Outcome]) -> Result<Frame, ServerError> {
+        let count: usize = job.batch.runs.iter().map(|run| run.entries.len()).sum();
+        let mut lines = Vec::with_capacity(count);
+        let of_this_push = outcomes.iter().filter(|outcome| outcome.place.space == job.space).take(count);
+        for outcome in of_this_push {
+            if let Some(line) = self.line(job.space, outcome.id)? {
+                lines.push(line);
+            }
+        }
+        let head = self.log.head(job.space)?;
+        let mut receipt = Receipt {
+            push: job.push,
+            space: job.space,
+            epoch: self.keys.epoch,
+            lines,
+            head,
+            signature: Signature([0; 64]),
+        };
+        receipt.signature = self.keys.epoch_key.sign(&receipt_message(self.replica.wijk(), &receipt));
+        Ok(Frame::Receipt(receipt))
+    }
+
+    /// The newest line of an entry in the log.
+    fn line(&self, space: SpaceId, id: EntryId) -> Result<Option<ReceiptLine>, ServerError> {
+        let prefix = keys::numbers_of(space, &self.keys.epoch, id);
+        let rows = self.replica.store().scan(Table::Log, &prefix, Some(&keys::after(&prefix)), usize::MAX)?;
+        let numbers = rows.iter().filter_map(|row| Some(u64::from_be_bytes(row.value.as_slice().try_into().ok()?)));
+        let Some(number) = numbers.max() else { return Ok(None) };
+        let lines = self.log.read(space, number, 1)?;
+        Ok(lines.first().map(|line| ReceiptLine { id, number, day: line.item.day, verdict: line.item.verdict }))
+    }
+}
+
+/// The log items of one push, by space: what was placed, and what was judged anew because of it.
+fn items_of(outcomes: &[Outcome], day: u32) -> BTreeMap<SpaceId, Vec<LogItem>> {
+    let mut items: BTreeMap<SpaceId, Vec<LogItem>> = BTreeMap::new();
+    for outcome in outcomes.iter().filter(|outcome| outcome.news != News::Known) {
+        let again = outcome.news == News::Again;
+        let item = LogItem { id: outcome.id, day, verdict: outcome.verdict, again };
+        items.entry(outcome.place.space).or_default().push(item);
+    }
+    items
+}
+
+fn refused(job: &PushJob, refusal: &BatchRefusal) -> Frame {
+    let (code, expected_seq) = match refusal {
+        BatchRefusal::Form | BatchRefusal::Run(RunError::Body { .. }) => (RefusalCode::Form, None),
+        BatchRefusal::Run(RunError::UnknownSubject(_)) => (RefusalCode::UnknownSubject, None),
+        BatchRefusal::Run(RunError::OtherBody { .. }) => (RefusalCode::OtherBody, None),
+        BatchRefusal::Signature { .. } => (RefusalCode::Signature, None),
+        BatchRefusal::Gap { expected, .. } => (RefusalCode::Gap, Some(*expected)),
+        BatchRefusal::Fork { seq, .. } => (RefusalCode::Fork, Some(*seq)),
+        BatchRefusal::NotMember { .. } => (RefusalCode::NotMember, None),
+        BatchRefusal::CardUsed => (RefusalCode::CardUsed, None),
+        BatchRefusal::CardUnknown => (RefusalCode::CardUnknown, None),
+        BatchRefusal::Replica(_) => (RefusalCode::NotNow, None),
+    };
+    Frame::Refused { push: Some(job.push), space: job.space, code, expected_seq }
+}
+
+/// What the shell of a connection does next.
+#[derive(Debug)]
+pub enum ServerEffect {
+    /// Send this.
+    Send(Frame),
+    /// Give this to [`Server::admit`], and send its answer.
+    Admit(PushJob),
+    /// From now on send pieces of this space, beginning at this head, and a signed head whenever its end is reached.
+    Follow(SpaceId, LogHead),
+    /// End the connection; the text is for the server's own log and holds no personal data.
+    Close(&'static str),
+}
+
+/// One connection at the server.
+#[derive(Debug)]
+pub struct Session {
+    wijk: WijkId,
+    certificate: ServerCertificate,
+    nonce: [u8; 32],
+    device: Option<DeviceId>,
+}
+
+impl Session {
+    /// Begins a connection: send the frame first. `nonce` is 32 fresh random bytes.
+    #[must_use]
+    pub fn begin(wijk: WijkId, certificate: ServerCertificate, nonce: [u8; 32]) -> (Self, Frame) {
+        let hello = Frame::Hello { wijk, certificate: certificate.clone(), nonce };
+        (Self { wijk, certificate, nonce, device: None }, hello)
+    }
+
+    /// The device at the other end, once it proved itself.
+    #[must_use]
+    pub fn device(&self) -> Option<DeviceId> {
+        self.device
+    }
+
+    /// Takes the bytes of one frame.
+    pub fn receive(&mut self, bytes: &[u8], members: &Members, reader: &PieceReader) -> Vec<ServerEffect> {
+        match Frame::decode(bytes) {
+            Err(_) => vec![ServerEffect::Close("a frame that can't be read")],
+            Ok(frame) => self.frame(frame, members, reader),
+        }
+    }
+
+    fn frame(&mut self, frame: Frame, members: &Members, reader: &PieceReader) -> Vec<ServerEffect> {
+        let Some(device) = self.device else {
+            let Frame::Prove { device, signature } = frame else {
+                return vec![ServerEffect::Close("spoke before it proved who it is")];
+            };
+            let message = prove_message(self.wijk, self.certificate.epoch_key, &self.nonce);
+            if !sign::verify(device, &message, &signature) {
+                return vec![ServerEffect::Close("a proof that isn't the device's")];
+            }
+            self.device = Some(device);
+            return Vec::new();
+        };
+        match frame {
+            Frame::Push { push, space, batch } => {
+                if batch.runs.iter().any(|run| run.entries.is_empty()) {
+                    return vec![ServerEffect::Close("a run without entries")];
+                }
+                vec![ServerEffect::Admit(PushJob { push, space, batch })]
+            }
+            Frame::Subscribe { space, epoch, cursor } => self.subscribe(device, space, epoch, cursor, members, reader),
+            Frame::Bye => vec![ServerEffect::Close("said goodbye")],
+            _ => vec![ServerEffect::Close("a frame that only servers send")],
+        }
+    }
+
+    fn subscribe(
+        &self,
+        device: DeviceId,
+        space: SpaceId,
+        epoch: Epoch,
+        cursor: LogHead,
+        members: &Members,
+        reader: &PieceReader,
+    ) -> Vec<ServerEffect> {
+        let readable = match space {
+            SpaceId::Members => true,
+            SpaceId::Open => members.is_member(device),
+            // Closed spaces come with their keys; until then nobody reads them here.
+            SpaceId::Board | SpaceId::Inbox | SpaceId::Ballot | SpaceId::Circle(_) | SpaceId::Own(_) => false,
+        };
+        if !readable {
+            let code = RefusalCode::NotReadable;
+            return vec![ServerEffect::Send(Frame::Refused { push: None, space, code, expected_seq: None })];
+        }
+        let empty = LogHead::empty(self.wijk, space, &self.certificate.epoch);
+        let fits = || -> Result<bool, PieceError> {
+            Ok(epoch == self.certificate.epoch && reader.had_head(space, &empty, &cursor)?)
+        };
+        match fits() {
+            Ok(true) => vec![ServerEffect::Follow(space, cursor)],
+            Ok(false) => {
+                let restart = Frame::Restart { space, epoch: self.certificate.epoch };
+                vec![ServerEffect::Send(restart), ServerEffect::Follow(space, empty)]
+            }
+            Err(_) => vec![ServerEffect::Close("the log can't be read")],
+        }
+    }
+}

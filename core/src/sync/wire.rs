@@ -1,0 +1,437 @@
+//! Frames: CBOR arrays whose first item is the frame's number. Every frame is bounded, and reading one allocates no more
+//! than the frame itself is long, times a small constant.
+
+use super::ServerCertificate;
+use crate::cbor::{CborError, Reader, Writer};
+use crate::entry::{Run, Signature};
+use crate::gate::Verdict;
+use crate::gate::limits::{BATCH_ENTRIES_MAX, FRAME_BYTES_MAX};
+use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
+use crate::replica::RunBatch;
+use crate::store::log::{Epoch, LogHead};
+
+/// Version of the protocol in the handshake.
+pub const PROTOCOL_VERSION: u64 = 1;
+/// Runs of one batch: as many devices as can have written in one piece of a log.
+pub const RUNS_MAX: usize = 4096;
+
+/// One line of a receipt: what the server says of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptLine {
+    /// The entry.
+    pub id: EntryId,
+    /// Its number in the space's log.
+    pub number: u64,
+    /// Day it was received, as days since 1 January 1970.
+    pub day: u32,
+    /// Whether its body counts.
+    pub verdict: Verdict,
+}
+
+/// The server's word that entries are flushed to its disk and numbered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Which push it answers.
+    pub push: u64,
+    /// The space.
+    pub space: SpaceId,
+    /// The epoch of the numbers.
+    pub epoch: Epoch,
+    /// One line for each entry, in the order they were pushed.
+    pub lines: Vec<ReceiptLine>,
+    /// Head of the log behind them.
+    pub head: LogHead,
+    /// Signature of the epoch key.
+    pub signature: Signature,
+}
+
+/// Why a server did not take a push or a request. A code, so that the phone says it in its own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalCode {
+    /// The frame or a run has another form.
+    Form,
+    /// A signature is not the device's.
+    Signature,
+    /// Entries in between are missing; the phone sends from the head it is told.
+    Gap,
+    /// This device exists twice.
+    Fork,
+    /// The device does not belong to the wijk.
+    NotMember,
+    /// Another device used the card.
+    CardUsed,
+    /// The card isn't known.
+    CardUnknown,
+    /// A hash was left out that the server can't compute; the phone sends it.
+    UnknownSubject,
+    /// A body isn't the one its header names.
+    OtherBody,
+    /// The server can't store anything now; the phone tries again later.
+    NotNow,
+    /// The phone may not read this space.
+    NotReadable,
+}
+
+const REFUSALS: [RefusalCode; 11] = [
+    RefusalCode::Form,
+    RefusalCode::Signature,
+    RefusalCode::Gap,
+    RefusalCode::Fork,
+    RefusalCode::NotMember,
+    RefusalCode::CardUsed,
+    RefusalCode::CardUnknown,
+    RefusalCode::UnknownSubject,
+    RefusalCode::OtherBody,
+    RefusalCode::NotNow,
+    RefusalCode::NotReadable,
+];
+
+impl RefusalCode {
+    /// Its number on the wire.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        REFUSALS.iter().position(|code| *code == self).map_or(0, |at| at as u64)
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        REFUSALS.get(usize::try_from(number).ok()?).copied()
+    }
+}
+
+/// How one item of a log travels in a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PieceLine {
+    /// The next entry of this run.
+    Next(u32),
+    /// An entry that came before and was judged anew.
+    Again(EntryId),
+}
+
+/// A piece of a log: runs, and the items in log order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The space.
+    pub space: SpaceId,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Number of the first item.
+    pub from: u64,
+    /// The runs.
+    pub runs: Vec<Run>,
+    /// The items in log order.
+    pub lines: Vec<PieceLine>,
+    /// Day and verdict of the items: how many, day, verdict; the counts add up to the number of items.
+    pub facts: Vec<(u64, u32, Verdict)>,
+}
+
+/// Everything that is said on a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Server: who it is, and a nonce to prove oneself against.
+    Hello {
+        /// The wijk.
+        wijk: WijkId,
+        /// Who it is.
+        certificate: ServerCertificate,
+        /// 32 random bytes of this connection.
+        nonce: [u8; 32],
+    },
+    /// Phone: who it is.
+    Prove {
+        /// The device.
+        device: DeviceId,
+        /// Its signature over the nonce.
+        signature: Signature,
+    },
+    /// Phone: send what comes after the cursor, and then whatever comes new.
+    Subscribe {
+        /// The space.
+        space: SpaceId,
+        /// Epoch of the cursor.
+        epoch: Epoch,
+        /// What was delivered so far.
+        cursor: LogHead,
+    },
+    /// Phone: take these.
+    Push {
+        /// Number of this push on the connection; the answer names it.
+        push: u64,
+        /// The space.
+        space: SpaceId,
+        /// The runs.
+        batch: RunBatch,
+    },
+    /// Server: taken, flushed, numbered.
+    Receipt(Receipt),
+    /// Server: not taken.
+    Refused {
+        /// Which push, or `None` for a subscription.
+        push: Option<u64>,
+        /// The space.
+        space: SpaceId,
+        /// Why.
+        code: RefusalCode,
+        /// For gaps and forks: where the chain of the device stands at the server.
+        expected_seq: Option<u64>,
+    },
+    /// Server: a piece of a log.
+    Piece(Piece),
+    /// Server: this is all there is for now.
+    Current {
+        /// The space.
+        space: SpaceId,
+        /// The epoch.
+        epoch: Epoch,
+        /// Head of the log.
+        head: LogHead,
+        /// Signature of the epoch key.
+        signature: Signature,
+    },
+    /// Server: the cursor does not fit this log; begin again from nothing in this epoch.
+    Restart {
+        /// The space.
+        space: SpaceId,
+        /// The epoch that counts.
+        epoch: Epoch,
+    },
+    /// Either: I stop now.
+    Bye,
+}
+
+impl Frame {
+    /// The frame's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Self::Hello { wijk, certificate: c, nonce } => {
+                w.array(8).uint(0).uint(PROTOCOL_VERSION).bytes(wijk.as_bytes()).bytes(c.identity.as_bytes());
+                w.bytes(&c.epoch).bytes(c.epoch_key.as_bytes()).bytes(&c.signature.0).bytes(nonce);
+            }
+            Self::Prove { device, signature } => {
+                w.array(3).uint(1).bytes(device.as_bytes()).bytes(&signature.0);
+            }
+            Self::Subscribe { space, epoch, cursor } => {
+                w.array(5).uint(2).bytes(&space.to_bytes()).bytes(epoch).uint(cursor.next).bytes(&cursor.hash);
+            }
+            Self::Push { push, space, batch } => {
+                w.array(5).uint(3).uint(*push).bytes(&space.to_bytes());
+                encode_runs(&mut w, &batch.runs);
+                w.array(batch.order.len());
+                for at in &batch.order {
+                    w.uint(u64::from(*at));
+                }
+            }
+            Self::Receipt(receipt) => encode_receipt(&mut w, receipt),
+            Self::Refused { push, space, code, expected_seq } => {
+                w.array(5).uint(5);
+                optional(&mut w, *push);
+                w.bytes(&space.to_bytes()).uint(code.number());
+                optional(&mut w, *expected_seq);
+            }
+            Self::Piece(piece) => encode_piece(&mut w, piece),
+            Self::Current { space, epoch, head, signature } => {
+                w.array(6).uint(7).bytes(&space.to_bytes()).bytes(epoch);
+                w.uint(head.next).bytes(&head.hash).bytes(&signature.0);
+            }
+            Self::Restart { space, epoch } => {
+                w.array(3).uint(8).bytes(&space.to_bytes()).bytes(epoch);
+            }
+            Self::Bye => {
+                w.array(1).uint(9);
+            }
+        }
+        w.finish()
+    }
+
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// When it is longer than [`FRAME_BYTES_MAX`], has another form, or is of another version of the protocol.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+        if bytes.len() > FRAME_BYTES_MAX {
+            return Err(CborError { at: 0, what: "a frame within its limit" });
+        }
+        let mut r = Reader::new(bytes);
+        let len = r.array(8)?;
+        let number = r.uint()?;
+        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1];
+        let known = usize::try_from(number).ok().and_then(|at| expected.get(at));
+        if known != Some(&len) {
+            return Err(r.error("a known frame of its length"));
+        }
+        let frame = match number {
+            0 => decode_hello(&mut r)?,
+            1 => Self::Prove { device: DeviceId::new(r.exact()?), signature: Signature(r.exact()?) },
+            2 => Self::Subscribe { space: space(&mut r)?, epoch: r.exact()?, cursor: head(&mut r)? },
+            3 => {
+                let (push, space, runs) = (r.uint()?, space(&mut r)?, decode_runs(&mut r)?);
+                let count = r.array(BATCH_ENTRIES_MAX)?;
+                let order = (0..count).map(|_| small(&mut r)).collect::<Result<_, _>>()?;
+                Self::Push { push, space, batch: RunBatch { runs, order } }
+            }
+            4 => Self::Receipt(decode_receipt(&mut r)?),
+            5 => Self::Refused {
+                push: read_optional(&mut r)?,
+                space: space(&mut r)?,
+                code: RefusalCode::from_number(r.uint()?).ok_or_else(|| r.error("a known reason"))?,
+                expected_seq: read_optional(&mut r)?,
+            },
+            6 => Self::Piece(decode_piece(&mut r)?),
+            7 => Self::Current {
+                space: space(&mut r)?,
+                epoch: r.exact()?,
+                head: head(&mut r)?,
+                signature: Signature(r.exact()?),
+            },
+            8 => Self::Restart { space: space(&mut r)?, epoch: r.exact()? },
+            _ => Self::Bye,
+        };
+        r.end()?;
+        Ok(frame)
+    }
+}
+
+fn optional(w: &mut Writer, value: Option<u64>) {
+    match value {
+        Some(value) => w.uint(value),
+        None => w.null(),
+    };
+}
+
+fn read_optional(r: &mut Reader<'_>) -> Result<Option<u64>, CborError> {
+    if r.null()? { Ok(None) } else { r.uint().map(Some) }
+}
+
+fn space(r: &mut Reader<'_>) -> Result<SpaceId, CborError> {
+    SpaceId::from_bytes(r.bytes(17)?).ok_or_else(|| r.error("a space"))
+}
+
+fn head(r: &mut Reader<'_>) -> Result<LogHead, CborError> {
+    Ok(LogHead { next: r.uint()?, hash: r.exact()? })
+}
+
+fn small(r: &mut Reader<'_>) -> Result<u32, CborError> {
+    u32::try_from(r.uint()?).map_err(|_| r.error("a small number"))
+}
+
+fn verdict(r: &mut Reader<'_>) -> Result<Verdict, CborError> {
+    Verdict::from_number(r.uint()?).ok_or_else(|| r.error("a known verdict"))
+}
+
+fn decode_hello(r: &mut Reader<'_>) -> Result<Frame, CborError> {
+    if r.uint()? != PROTOCOL_VERSION {
+        return Err(r.error("version 1 of the protocol"));
+    }
+    Ok(Frame::Hello {
+        wijk: WijkId::new(r.exact()?),
+        certificate: ServerCertificate {
+            identity: DeviceId::new(r.exact()?),
+            epoch: r.exact()?,
+            epoch_key: DeviceId::new(r.exact()?),
+            signature: Signature(r.exact()?),
+        },
+        nonce: r.exact()?,
+    })
+}
+
+fn encode_runs(w: &mut Writer, runs: &[Run]) {
+    w.array(runs.len());
+    for run in runs {
+        run.encode(w);
+    }
+}
+
+fn decode_runs(r: &mut Reader<'_>) -> Result<Vec<Run>, CborError> {
+    let len = r.array(RUNS_MAX)?;
+    let mut runs = Vec::new();
+    for _ in 0..len {
+        runs.push(Run::decode(r)?);
+    }
+    Ok(runs)
+}
+
+fn encode_receipt(w: &mut Writer, receipt: &Receipt) {
+    w.array(7).uint(4).uint(receipt.push).bytes(&receipt.space.to_bytes()).bytes(&receipt.epoch);
+    w.array(receipt.lines.len());
+    for line in &receipt.lines {
+        w.array(4).bytes(line.id.as_bytes()).uint(line.number);
+        w.uint(u64::from(line.day)).uint(line.verdict.number());
+    }
+    w.array(2).uint(receipt.head.next).bytes(&receipt.head.hash).bytes(&receipt.signature.0);
+}
+
+fn decode_receipt(r: &mut Reader<'_>) -> Result<Receipt, CborError> {
+    let (push, space, epoch) = (r.uint()?, space(r)?, r.exact()?);
+    let len = r.array(BATCH_ENTRIES_MAX)?;
+    let mut lines = Vec::new();
+    for _ in 0..len {
+        r.array_of(4)?;
+        lines.push(ReceiptLine {
+            id: EntryId::new(r.exact()?),
+            number: r.uint()?,
+            day: small(r)?,
+            verdict: verdict(r)?,
+        });
+    }
+    r.array_of(2)?;
+    Ok(Receipt { push, space, epoch, lines, head: head(r)?, signature: Signature(r.exact()?) })
+}
+
+fn encode_piece(w: &mut Writer, piece: &Piece) {
+    w.array(7).uint(6).bytes(&piece.space.to_bytes()).bytes(&piece.epoch).uint(piece.from);
+    encode_runs(w, &piece.runs);
+    w.array(piece.lines.len());
+    for line in &piece.lines {
+        match line {
+            PieceLine::Next(run) => w.uint(u64::from(*run)),
+            PieceLine::Again(id) => w.bytes(id.as_bytes()),
+        };
+    }
+    w.array(piece.facts.len());
+    for (count, day, verdict) in &piece.facts {
+        w.array(3).uint(*count).uint(u64::from(*day)).uint(verdict.number());
+    }
+}
+
+fn decode_piece(r: &mut Reader<'_>) -> Result<Piece, CborError> {
+    let (space, epoch, from, runs) = (space(r)?, r.exact()?, r.uint()?, decode_runs(r)?);
+    let len = r.array(BATCH_ENTRIES_MAX)?;
+    let mut lines = Vec::new();
+    for _ in 0..len {
+        lines.push(if r.at_bytes() { PieceLine::Again(EntryId::new(r.exact()?)) } else { PieceLine::Next(small(r)?) });
+    }
+    let groups = r.array(BATCH_ENTRIES_MAX)?;
+    let (mut facts, mut total) = (Vec::new(), 0u64);
+    for _ in 0..groups {
+        r.array_of(3)?;
+        let count = r.uint()?;
+        total = total.saturating_add(count);
+        facts.push((count, small(r)?, verdict(r)?));
+    }
+    if total != lines.len() as u64 {
+        return Err(r.error("facts for as many items as there are"));
+    }
+    Ok(Piece { space, epoch, from, runs, lines, facts })
+}
+
+impl Piece {
+    /// Day and verdict of each item, in order.
+    pub fn items(&self) -> impl Iterator<Item = (PieceLine, u32, Verdict)> + '_ {
+        let facts = self.facts.iter().flat_map(|(count, day, verdict)| {
+            let count = usize::try_from(*count).unwrap_or(usize::MAX).min(self.lines.len());
+            std::iter::repeat_n((*day, *verdict), count)
+        });
+        self.lines.iter().zip(facts).map(|(line, (day, verdict))| (*line, day, verdict))
+    }
+
+    /// The runs as a batch for the gate.
+    #[must_use]
+    pub fn batch(&self) -> RunBatch {
+        let order = self.lines.iter().filter_map(|line| match line {
+            PieceLine::Next(run) => Some(*run),
+            PieceLine::Again(_) => None,
+        });
+        RunBatch { order: order.collect(), runs: self.runs.clone() }
+    }
+}

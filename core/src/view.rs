@@ -1,0 +1,238 @@
+//! What screens show, derived from the entries that count: contributions, voices, decisions, arrival.
+//!
+//! Everything here can be thrown away and derived again from the store. The result depends on the *set* of entries, never on
+//! the order they came in (property tests permute it). Not here: the words of documents (`document`), nor what is allowed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::entry::Kind;
+use crate::entry::codec::Record;
+use crate::gate::Verdict;
+use crate::model::{Choice, Decision, EntryId, PersonId, SpaceId, SubjectId, Voice};
+use crate::replica::Place;
+
+/// A document that counts: a contribution or a meeting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentFacts {
+    /// Who began it.
+    pub person: PersonId,
+    /// The entry that began it.
+    pub first: EntryId,
+    /// All its entries that count.
+    pub entries: BTreeSet<Place>,
+    /// The contribution it took the place of.
+    pub replaces: Option<SubjectId>,
+}
+
+/// One person's newest word within one subject of voice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Spoken {
+    subject: SubjectId,
+    counter: u64,
+    id: EntryId,
+    choice: Choice,
+}
+
+/// The voice that counts of one person on one question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CurrentVoice {
+    /// What the person says.
+    pub choice: Choice,
+    /// Its counter.
+    pub counter: u64,
+    /// Its entry.
+    pub id: EntryId,
+    /// Its subject.
+    pub subject: SubjectId,
+}
+
+/// Exact numbers of voices on one question. Only the board sees them until small numbers are hidden by one type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Support.
+    pub support: u32,
+    /// Agree.
+    pub agree: u32,
+    /// Disagree.
+    pub disagree: u32,
+    /// Pass.
+    pub pass: u32,
+}
+
+/// A decision with its author.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionFacts {
+    /// The entry.
+    pub id: EntryId,
+    /// The board member.
+    pub person: PersonId,
+    /// What was decided.
+    pub decision: Decision,
+}
+
+/// What the server's log says of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// Its number in the space's log.
+    pub number: u64,
+    /// Day the server received it.
+    pub day: u32,
+    /// Whether it counts there.
+    pub verdict: Verdict,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct View {
+    contributions: BTreeMap<SubjectId, DocumentFacts>,
+    meetings: BTreeMap<SubjectId, DocumentFacts>,
+    voices: BTreeMap<(SubjectId, PersonId), Vec<Spoken>>,
+    voice_subjects: BTreeMap<SubjectId, (SubjectId, PersonId)>,
+    decisions: BTreeMap<EntryId, DecisionFacts>,
+    decided: BTreeMap<SubjectId, BTreeSet<EntryId>>,
+    numbered: BTreeMap<EntryId, Numbered>,
+}
+
+impl View {
+    /// Takes an entry that counts.
+    pub fn counts(
+        &mut self,
+        place: Place,
+        id: EntryId,
+        kind: Kind,
+        subject: SubjectId,
+        person: Option<PersonId>,
+        creates: bool,
+        record: &Record,
+    ) {
+        if place.space != SpaceId::Open && kind != Kind::TOMBSTONE {
+            return;
+        }
+        match (record, person) {
+            (Record::Change(change), Some(person)) => {
+                let documents = if kind == Kind::CONTRIBUTION { &mut self.contributions } else { &mut self.meetings };
+                let facts = documents.entry(subject).or_insert(DocumentFacts {
+                    person,
+                    first: id,
+                    entries: BTreeSet::new(),
+                    replaces: None,
+                });
+                if creates {
+                    facts.person = person;
+                    facts.first = id;
+                    facts.replaces = change.replaces;
+                }
+                facts.entries.insert(place);
+            }
+            (Record::Voice(voice), Some(person)) => self.voice(subject, id, person, voice),
+            (Record::Decision(decision), Some(person)) => {
+                for about in &decision.about {
+                    self.decided.entry(*about).or_default().insert(id);
+                }
+                self.decisions.insert(id, DecisionFacts { id, person, decision: decision.clone() });
+            }
+            (Record::Tombstone(_), _) => self.erase(subject),
+            _ => {}
+        }
+    }
+
+    fn voice(&mut self, subject: SubjectId, id: EntryId, person: PersonId, voice: &Voice) {
+        let spoken = Spoken { subject, counter: voice.counter, id, choice: voice.choice };
+        self.voice_subjects.insert(subject, (voice.question, person));
+        let all = self.voices.entry((voice.question, person)).or_default();
+        match all.iter_mut().find(|known| known.subject == subject) {
+            Some(known) if (known.counter, known.id) < (spoken.counter, spoken.id) => *known = spoken,
+            Some(_) => {}
+            None => all.push(spoken),
+        }
+    }
+
+    /// Forgets everything about a subject that was erased.
+    pub fn erase(&mut self, subject: SubjectId) {
+        self.contributions.remove(&subject);
+        self.meetings.remove(&subject);
+        if let Some(key) = self.voice_subjects.remove(&subject)
+            && let Some(all) = self.voices.get_mut(&key)
+        {
+            all.retain(|spoken| spoken.subject != subject);
+            if all.is_empty() {
+                self.voices.remove(&key);
+            }
+        }
+    }
+
+    /// Takes what the server's log says of an entry.
+    pub fn numbered(&mut self, id: EntryId, numbered: Numbered) {
+        self.numbered.insert(id, numbered);
+    }
+
+    /// What the server's log says of an entry.
+    #[must_use]
+    pub fn number_of(&self, id: EntryId) -> Option<Numbered> {
+        self.numbered.get(&id).copied()
+    }
+
+    /// All contributions.
+    pub fn contributions(&self) -> impl Iterator<Item = (SubjectId, &DocumentFacts)> {
+        self.contributions.iter().map(|(subject, facts)| (*subject, facts))
+    }
+
+    /// All meetings.
+    pub fn meetings(&self) -> impl Iterator<Item = (SubjectId, &DocumentFacts)> {
+        self.meetings.iter().map(|(subject, facts)| (*subject, facts))
+    }
+
+    /// One contribution or meeting.
+    #[must_use]
+    pub fn document(&self, subject: SubjectId) -> Option<(Kind, &DocumentFacts)> {
+        let contribution = self.contributions.get(&subject).map(|facts| (Kind::CONTRIBUTION, facts));
+        contribution.or_else(|| self.meetings.get(&subject).map(|facts| (Kind::MEETING, facts)))
+    }
+
+    /// The voice that counts of one person on one question: highest counter, ties by entry id.
+    #[must_use]
+    pub fn voice_of(&self, question: SubjectId, person: PersonId) -> Option<CurrentVoice> {
+        self.voices.get(&(question, person)).and_then(|all| newest(all))
+    }
+
+    /// All voices that count.
+    pub fn voices(&self) -> impl Iterator<Item = (SubjectId, PersonId, CurrentVoice)> + '_ {
+        self.voices.iter().filter_map(|((question, person), all)| Some((*question, *person, newest(all)?)))
+    }
+
+    /// Voices on one question, counted.
+    #[must_use]
+    pub fn counts_of(&self, question: SubjectId) -> Counts {
+        let mut counts = Counts::default();
+        let (first, last) = ((question, PersonId::ZERO), (question, PersonId::new([0xff; 16])));
+        for (_, all) in self.voices.range(first..=last) {
+            match newest(all).map(|voice| voice.choice) {
+                Some(Choice::Support) => counts.support += 1,
+                Some(Choice::Agree) => counts.agree += 1,
+                Some(Choice::Disagree) => counts.disagree += 1,
+                Some(Choice::Pass) => counts.pass += 1,
+                Some(Choice::Withdrawn) | None => {}
+            }
+        }
+        counts
+    }
+
+    /// The decisions on a contribution that no other one replaces. More than one means "not agreed yet".
+    #[must_use]
+    pub fn decisions_on(&self, subject: SubjectId) -> Vec<&DecisionFacts> {
+        let Some(ids) = self.decided.get(&subject) else { return Vec::new() };
+        let all: Vec<&DecisionFacts> = ids.iter().filter_map(|id| self.decisions.get(id)).collect();
+        let replaced: BTreeSet<EntryId> =
+            all.iter().flat_map(|facts| facts.decision.replaces.iter().copied()).collect();
+        all.into_iter().filter(|facts| !replaced.contains(&facts.id)).collect()
+    }
+}
+
+fn newest(all: &[Spoken]) -> Option<CurrentVoice> {
+    all.iter().max_by_key(|spoken| (spoken.counter, spoken.id)).map(|spoken| CurrentVoice {
+        choice: spoken.choice,
+        counter: spoken.counter,
+        id: spoken.id,
+        subject: spoken.subject,
+    })
+}
