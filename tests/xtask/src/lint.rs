@@ -50,7 +50,8 @@ pub fn run(root: &Path, report: &mut Report) {
 
 fn docs(root: &Path) -> Result<(), String> {
     let mut doc = place::cargo(root);
-    doc.args(["doc", "--no-deps", "--workspace", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(["doc", "--no-deps", "--workspace", "--all-features", "--document-private-items"])
+        .env("RUSTDOCFLAGS", "-D warnings");
     must_end_well(&mut doc, "a link or an example in the docs is broken")
 }
 
