@@ -2,9 +2,14 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often is looked whether a program has ended.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How long the output of a program that has ended is read on: a server that a broken test left behind keeps it open.
+const LEFT_BEHIND_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a program left behind.
 pub struct Finished {
@@ -34,11 +39,32 @@ pub fn show_and_keep(command: &mut Command) -> Result<Finished, String> {
         child.stdout.take().map(|pipe| copy(pipe, io::stdout(), sender.clone())),
         child.stderr.take().map(|pipe| copy(pipe, io::stderr(), sender)),
     ];
-    let text: Vec<u8> = pieces.into_iter().flatten().collect();
-    for reader in readers.into_iter().flatten() {
-        reader.join().map_err(|_| "a reader of a program's output stopped".to_owned())?;
+    // Each reader ends with its pipe, or when nobody listens any more.
+    drop(readers);
+    let mut text = Vec::new();
+    let mut ended: Option<(ExitStatus, Instant)> = None;
+    loop {
+        match pieces.recv_timeout(GLANCE) {
+            Ok(piece) => text.extend(piece),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        match ended {
+            Some((_, since)) if since.elapsed() > LEFT_BEHIND_PATIENCE => {
+                println!("`{}` has ended and left a program running that holds its output.", line(command));
+                break;
+            }
+            Some(_) => {}
+            None => {
+                ended =
+                    child.try_wait().map_err(|problem| lost(command, &problem))?.map(|status| (status, Instant::now()))
+            }
+        }
     }
-    let status = child.wait().map_err(|problem| cannot_start(command, &problem))?;
+    let status = match ended {
+        Some((status, _)) => status,
+        None => child.wait().map_err(|problem| lost(command, &problem))?,
+    };
     Ok(Finished { status, text: String::from_utf8_lossy(&text).into_owned() })
 }
 
@@ -86,6 +112,10 @@ fn cannot_start(command: &Command, problem: &io::Error) -> String {
     format!("cannot run `{}`: {problem}", line(command))
 }
 
+fn lost(command: &Command, problem: &io::Error) -> String {
+    format!("cannot see how `{}` ends: {problem}", line(command))
+}
+
 fn copy<From, To>(mut from: From, mut to: To, kept: mpsc::Sender<Vec<u8>>) -> thread::JoinHandle<()>
 where
     From: Read + Send + 'static,
@@ -125,6 +155,14 @@ mod tests {
         assert!(succeeds_within(&mut shell("exit 0"), Duration::from_secs(60)));
         assert!(!succeeds_within(&mut shell("exit 1"), Duration::from_secs(60)));
         assert!(!succeeds_within(&mut shell("exec sleep 600"), Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn a_server_that_a_test_left_behind_does_not_hold_up_the_rest() {
+        let begun = Instant::now();
+        let finished = show_and_keep(&mut shell("sleep 30 & echo done")).unwrap();
+        assert!(finished.status.success() && finished.text.contains("done"));
+        assert!(begun.elapsed() < Duration::from_secs(20));
     }
 
     #[test]
