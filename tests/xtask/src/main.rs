@@ -1,2 +1,49 @@
-//! Tasks of the project.
-fn main() {}
+//! The tasks of this repository, called as `cargo xtask TASK`.
+//!
+//! `run` shows the program with a demo wijk; `test` is everything that must be green; `setup` installs what those need.
+//! Not here: tests of the product. They stand beside what they test, and in `tests/`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod child;
+mod lint;
+mod outcome;
+mod place;
+mod replay;
+mod report;
+mod run;
+mod setup;
+mod suite;
+mod test;
+
+/// The tasks of this repository.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the server, make or keep a demo wijk, and serve it on this machine
+    Run(run::Options),
+    /// Run everything that must be green, or some parts by name; the last line is `N passed, M failed`
+    Test(test::Options),
+    /// Install what building and testing need, where it is missing (Debian)
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let done = place::root().and_then(|root| match Arguments::parse().task {
+        Task::Run(options) => run::run(&root, &options),
+        Task::Test(options) => Ok(test::run(&root, &options)),
+        Task::Setup => setup::ensure(&setup::Need::ALL).map(|()| ExitCode::SUCCESS),
+    });
+    done.unwrap_or_else(|problem| {
+        eprintln!("xtask: {problem}");
+        ExitCode::FAILURE
+    })
+}

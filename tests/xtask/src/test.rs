@@ -1,0 +1,99 @@
+//! `cargo xtask test`: everything that must be green, in parts that can be called by name.
+//!
+//! A part that cannot even start is a failure, and the next one is run all the same: whoever reads the report sees all of it.
+//! The last line on the screen is the count over all parts, alone.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+
+use crate::report::{Outcome, Report};
+use crate::setup::{self, Need};
+use crate::suite::Suite;
+use crate::{child, lint, place, replay};
+
+/// What `test` is told.
+#[derive(Args)]
+pub struct Options {
+    /// Only these parts, in this order; all when none is named
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Format, warnings, docs, dependencies, and the rules of this repository
+    Lint,
+    /// The domain and protocol, with the disk store
+    Core,
+    /// The server, the bindings, these tasks, and all of them together
+    Server,
+    /// A whole conversation, through real programs, equal on every phone at the end
+    Replay,
+    /// The pages, in a browser
+    Web,
+}
+
+const CORE: Suite = Suite {
+    name: "core",
+    packages: &["samenspraak-core"],
+    features: &["samenspraak-core/disk", "samenspraak-core/testing"],
+    libraries: &["samenspraak-core"],
+};
+
+const SERVER: Suite = Suite {
+    name: "server",
+    packages: &["samenspraak-server", "samenspraak-mobile", "samenspraak-tests", "xtask"],
+    features: &[],
+    libraries: &["samenspraak-server", "samenspraak-mobile", "samenspraak-tests"],
+};
+
+impl Part {
+    fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Lint => &[Need::Compiler, Need::Git, Need::Formatter, Need::Clippy, Need::Deny],
+            Self::Core | Self::Server | Self::Replay => &[Need::Compiler],
+            // Becomes compiler and browser with the first page.
+            Self::Web => &[],
+        }
+    }
+
+    fn run(self, root: &Path, report: &mut Report) {
+        match self {
+            Self::Lint => lint::run(root, report),
+            Self::Core => CORE.run(root, report),
+            Self::Server => {
+                build_program(root, report);
+                SERVER.run(root, report);
+            }
+            Self::Replay => replay::run(root, report),
+            // Here a browser opens the pages of a running server and looks at what stands on them.
+            Self::Web => report.add("web", Outcome::Skipped("there are no pages yet".into()), Duration::ZERO),
+        }
+    }
+}
+
+/// Runs the parts and reports.
+pub fn run(root: &Path, options: &Options) -> ExitCode {
+    let parts = if options.parts.is_empty() { Part::value_variants() } else { &options.parts };
+    let mut report = Report::default();
+    for part in parts {
+        let name = format!("{part:?}").to_lowercase();
+        println!("\n── {name} {}", "─".repeat(70_usize.saturating_sub(name.len())));
+        match setup::ensure(part.needs()) {
+            Ok(()) => part.run(root, &mut report),
+            Err(problem) => report.add(&format!("{name}: setup"), Outcome::Failed(problem), Duration::ZERO),
+        }
+    }
+    println!("\n── all {}\n{report}", "─".repeat(67));
+    if report.tally().failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Tests of several packages together start the real program, which `cargo test` would not build for them.
+fn build_program(root: &Path, report: &mut Report) {
+    let begun = Instant::now();
+    let built = child::show(place::cargo(root).args(["build", "--package", "samenspraak-server"]));
+    let outcome = built.and_then(|status| if status.success() { Ok(()) } else { Err("it does not build".into()) });
+    report.add("server: builds", Outcome::of(outcome), begun.elapsed());
+}
