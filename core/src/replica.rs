@@ -15,7 +15,7 @@ mod txn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use admit::{BatchRefusal, News, Outcome, RunBatch};
+pub use admit::{Admitted, BatchRefusal, News, Outcome, RunBatch};
 pub use rows::{EntryRow, Head, Kept, Place, SubjectRow};
 pub use runs::{Hashes, PackedRun, run_entry};
 
@@ -291,7 +291,7 @@ impl Replica {
         kind: Kind,
         about: About,
         record: &Record,
-    ) -> Result<Outcome, ReplicaError> {
+    ) -> Result<Admitted, ReplicaError> {
         let device = key.id();
         let head = self.head(space, device);
         let (seq, prev) = head.map_or((0, EntryId::ZERO), |head| (head.seq + 1, head.id));

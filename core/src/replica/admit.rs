@@ -46,6 +46,22 @@ pub struct Outcome {
     pub record: Option<Record>,
 }
 
+/// What became of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Admitted {
+    /// One outcome for each entry, in the order of the batch.
+    pub entries: Vec<Outcome>,
+    /// Entries from before whose bodies were judged anew because of this batch.
+    pub woken: Vec<Outcome>,
+}
+
+impl Admitted {
+    /// All outcomes, those of the batch first.
+    pub fn all(&self) -> impl Iterator<Item = &Outcome> {
+        self.entries.iter().chain(&self.woken)
+    }
+}
+
 /// Whether an outcome is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
@@ -114,25 +130,25 @@ impl From<crate::store::StoreError> for BatchRefusal {
 }
 
 impl Replica {
-    /// Admits runs in one space. The outcomes stand in the order of the batch, followed by what woke up through it.
+    /// Admits runs in one space.
     ///
     /// # Errors
     /// When the batch is refused whole; then nothing changed.
-    pub fn admit(&mut self, space: SpaceId, batch: &RunBatch) -> Result<Vec<Outcome>, BatchRefusal> {
+    pub fn admit(&mut self, space: SpaceId, batch: &RunBatch) -> Result<Admitted, BatchRefusal> {
         let rebuilt = self.rebuild(space, batch)?;
         let mut txn = Txn::new(self);
-        let mut outcomes = Vec::with_capacity(rebuilt.len());
+        let mut admitted = Admitted::default();
         let mut closing = BTreeMap::new();
         for run in &batch.runs {
             closing.insert((run.device, run.first_seq + run.entries.len() as u64 - 1), run.signature);
         }
         for entry in rebuilt {
             let signature = closing.get(&(entry.header.device, entry.header.seq)).copied();
-            place(&mut txn, entry, signature, &mut outcomes)?;
+            place(&mut txn, entry, signature, &mut admitted)?;
         }
         let done = txn.finish();
         self.take_over(done);
-        Ok(outcomes)
+        Ok(admitted)
     }
 
     /// Places an entry that this device just made.
@@ -143,20 +159,17 @@ impl Replica {
         opening: Option<Opening>,
         body: Vec<u8>,
         signature: Signature,
-    ) -> Result<Outcome, ReplicaError> {
+    ) -> Result<Admitted, ReplicaError> {
         let mut txn = Txn::new(self);
-        let mut outcomes = Vec::new();
+        let mut admitted = Admitted::default();
         let rebuilt = Rebuilt { header, id, body: Some(body), opening };
-        place(&mut txn, rebuilt, Some(signature), &mut outcomes).map_err(|refusal| match refusal {
+        place(&mut txn, rebuilt, Some(signature), &mut admitted).map_err(|refusal| match refusal {
             BatchRefusal::Replica(error) => error,
             _ => ReplicaError::Contradiction { what: "this device's own entry has no place in its chain" },
         })?;
         let done = txn.finish();
         self.take_over(done);
-        outcomes
-            .into_iter()
-            .next()
-            .ok_or(ReplicaError::Contradiction { what: "an entry of this device had no outcome" })
+        Ok(admitted)
     }
 
     /// Computes headers and ids in log order and checks everything that is the carrier's responsibility.
@@ -227,7 +240,7 @@ fn place(
     txn: &mut Txn<'_>,
     entry: Rebuilt,
     signature: Option<Signature>,
-    outcomes: &mut Vec<Outcome>,
+    admitted: &mut Admitted,
 ) -> Result<(), BatchRefusal> {
     let Header { space, device, seq, kind, subject, .. } = entry.header;
     let at = Place { space, device, seq };
@@ -236,7 +249,15 @@ fn place(
         let row = txn.entry(at)?.ok_or(ReplicaError::Contradiction { what: "a chain has a gap" })?;
         if row.kept != Kept::Absent || entry.body.is_none() {
             let verdict = row.kept.verdict();
-            outcomes.push(Outcome { place: at, id: row.id, kind, subject, verdict, news: News::Known, record: None });
+            admitted.entries.push(Outcome {
+                place: at,
+                id: row.id,
+                kind,
+                subject,
+                verdict,
+                news: News::Known,
+                record: None,
+            });
             return Ok(());
         }
         news = News::Again;
@@ -274,8 +295,8 @@ fn place(
         };
         txn.erase(space, subject, erased_kind)?;
     }
-    outcomes.push(Outcome { place: at, id: entry.id, kind, subject, verdict, news, record });
-    wake_all(txn, wakes, outcomes)
+    admitted.entries.push(Outcome { place: at, id: entry.id, kind, subject, verdict, news, record });
+    wake_all(txn, wakes, admitted)
 }
 
 fn judge(txn: &mut Txn<'_>, entry: &Rebuilt) -> Result<Option<Judgement>, ReplicaError> {
@@ -363,7 +384,7 @@ fn released_by(txn: &Txn<'_>, device: DeviceId, record: &Record) -> Vec<Dep> {
 }
 
 /// Judges again what waited, until nothing moves. Each place is asked at most once per thing that came, so this ends.
-fn wake_all(txn: &mut Txn<'_>, mut wakes: VecDeque<Dep>, outcomes: &mut Vec<Outcome>) -> Result<(), BatchRefusal> {
+fn wake_all(txn: &mut Txn<'_>, mut wakes: VecDeque<Dep>, admitted: &mut Admitted) -> Result<(), BatchRefusal> {
     while let Some(dep) = wakes.pop_front() {
         for at in txn.wake(dep) {
             let Some(row) = txn.entry(at)? else { continue };
@@ -392,7 +413,7 @@ fn wake_all(txn: &mut Txn<'_>, mut wakes: VecDeque<Dep>, outcomes: &mut Vec<Outc
             txn.put(Table::Entry, at.encode(), EntryRow { kept, ..row.clone() }.encode());
             if moved {
                 let (kind, subject) = (row.kind, row.subject);
-                outcomes.push(Outcome { place: at, id: row.id, kind, subject, verdict, news: News::Again, record });
+                admitted.woken.push(Outcome { place: at, id: row.id, kind, subject, verdict, news: News::Again, record });
             }
         }
     }

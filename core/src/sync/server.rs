@@ -14,7 +14,7 @@ use crate::entry::run::RunError;
 use crate::entry::sign::{self, Key};
 use crate::membership::Members;
 use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
-use crate::replica::{BatchRefusal, News, Outcome, Replica, ReplicaError, RunBatch, Side};
+use crate::replica::{Admitted, BatchRefusal, News, Replica, ReplicaError, RunBatch, Side};
 use crate::store::log::{Append, Epoch, Log, LogError, LogHead, LogItem, StoreLog};
 use crate::store::{Store, Table, keys};
 
@@ -129,8 +129,8 @@ impl Server {
             if let Err(BatchRefusal::Replica(error)) = result {
                 return Err(error.into());
             }
-            if let Ok(outcomes) = &result {
-                for (space, items) in items_of(outcomes, day) {
+            if let Ok(admitted) = &result {
+                for (space, items) in items_of(admitted, day) {
                     let append = match appends.entry(space) {
                         std::collections::btree_map::Entry::Occupied(slot) => slot.into_mut(),
                         std::collections::btree_map::Entry::Vacant(slot) => {
@@ -150,17 +150,15 @@ impl Server {
         }
         self.replica.committed();
         let answers = jobs.iter().zip(results).map(|(job, result)| match result {
-            Ok(outcomes) => self.receipt(job, &outcomes),
+            Ok(admitted) => self.receipt(job, &admitted),
             Err(refusal) => Ok(refused(job, &refusal)),
         });
         Ok((answers.collect::<Result<_, _>>()?, appends.iter().map(|append| append.space).collect()))
     }
 
-    fn receipt(&self, job: &PushJob, outcomes: &[Outcome]) -> Result<Frame, ServerError> {
-        let count: usize = job.batch.runs.iter().map(|run| run.entries.len()).sum();
-        let mut lines = Vec::with_capacity(count);
-        let of_this_push = outcomes.iter().filter(|outcome| outcome.place.space == job.space).take(count);
-        for outcome in of_this_push {
+    fn receipt(&self, job: &PushJob, admitted: &Admitted) -> Result<Frame, ServerError> {
+        let mut lines = Vec::with_capacity(admitted.entries.len());
+        for outcome in &admitted.entries {
             if let Some(line) = self.line(job.space, outcome.id)? {
                 lines.push(line);
             }
@@ -190,9 +188,9 @@ impl Server {
 }
 
 /// The log items of one push, by space: what was placed, and what was judged anew because of it.
-fn items_of(outcomes: &[Outcome], day: u32) -> BTreeMap<SpaceId, Vec<LogItem>> {
+fn items_of(admitted: &Admitted, day: u32) -> BTreeMap<SpaceId, Vec<LogItem>> {
     let mut items: BTreeMap<SpaceId, Vec<LogItem>> = BTreeMap::new();
-    for outcome in outcomes.iter().filter(|outcome| outcome.news != News::Known) {
+    for outcome in admitted.all().filter(|outcome| outcome.news != News::Known) {
         let again = outcome.news == News::Again;
         let item = LogItem { id: outcome.id, day, verdict: outcome.verdict, again };
         items.entry(outcome.place.space).or_default().push(item);
