@@ -1,1 +1,4 @@
 //! The one door through which every entry enters.
+pub mod change;
+pub mod fold;
+pub mod limits;

@@ -1,0 +1,300 @@
+//! Folding changes into a document: always on a copy, so that a change that breaks automerge breaks only that.
+//!
+//! A document leaves this module only after it was applied, saved, loaded again and had the same heads. A
+//! change with a missing dependency, an impossible sequence number or a jump in its operation counter never
+//! reaches automerge: it would queue it without a limit, panic, or use up the counters of everyone else.
+//! Changes come from `change::parse`, in the order in which the caller admitted them.
+//! Not here: what a change may alter (the rule table), and telling others what was set aside (verdicts).
+//!
+//! Work: for n changes of which k are set aside at a trial, at most `1 + 2k·⌈log2 n⌉` trials, and never more
+//! than `2n - 1`. One actor causes at most one failed single trial, since its later changes then lack their
+//! predecessor: k is at most the number of actors in the batch.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::{ActorId, Automerge, AutomergeError, Change, ChangeHash, LoadOptions, ReadDoc};
+
+/// Why a batch of changes cannot be in a document.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldFailure {
+    /// Automerge refuses to apply them.
+    #[error("automerge does not apply the changes")]
+    Apply {
+        /// What automerge says.
+        #[source]
+        source: AutomergeError,
+    },
+    /// Automerge panics while applying, saving or loading them.
+    #[error("automerge panics on the changes")]
+    Panic,
+    /// The document can be saved but not be loaded again.
+    #[error("the document with the changes does not load again")]
+    Load {
+        /// What automerge says.
+        #[source]
+        source: AutomergeError,
+    },
+    /// The loaded document has another history than the saved one.
+    #[error("the document with the changes loads with other heads")]
+    HeadsDiffer,
+    /// After applying, some of the changes are not in the document.
+    #[error("{missing} of the changes are not in the document after applying them")]
+    NotApplied {
+        /// How many are missing.
+        missing: usize,
+    },
+}
+
+/// Why one change was left out of the document.
+#[derive(Debug, thiserror::Error)]
+pub enum SetAside {
+    /// A dependency is neither in the document nor in the batch, or waits for one itself; it may still come.
+    #[error("a dependency of the change is not here")]
+    MissingDependency {
+        /// The hash of the first one that is missing.
+        hash: [u8; 32],
+    },
+    /// A dependency was set aside for good, so this one can never be folded either.
+    #[error("a dependency of the change was set aside")]
+    DependencySetAside {
+        /// The hash of the first one that was set aside.
+        hash: [u8; 32],
+    },
+    /// It is not the next change of its actor. A lower number means the actor wrote two changes with it.
+    #[error("sequence number {found} of an actor comes where {expected} belongs")]
+    Sequence {
+        /// The next one of this actor.
+        expected: u64,
+        /// The one of the change.
+        found: u64,
+    },
+    /// Its operations do not begin right after those of its dependencies, as automerge numbers them.
+    #[error("operations begin at {found} where {expected} belongs")]
+    StartOp {
+        /// One more than the last operation of its dependencies.
+        expected: u64,
+        /// The one of the change.
+        found: u64,
+    },
+    /// Alone on top of the rest it failed its trial.
+    #[error("the change failed its trial")]
+    Trial {
+        /// How it failed.
+        #[source]
+        source: FoldFailure,
+    },
+}
+
+impl SetAside {
+    /// The number of this reason in verdicts. Never reuse or change one.
+    pub fn number(&self) -> u16 {
+        match self {
+            Self::MissingDependency { .. } => 101,
+            Self::DependencySetAside { .. } => 102,
+            Self::Sequence { .. } => 103,
+            Self::StartOp { .. } => 104,
+            Self::Trial { source } => match source {
+                FoldFailure::Apply { .. } => 111,
+                FoldFailure::Panic => 112,
+                FoldFailure::Load { .. } => 113,
+                FoldFailure::HeadsDiffer => 114,
+                FoldFailure::NotApplied { .. } => 115,
+            },
+        }
+    }
+
+    /// Whether the change may be folded later, when more has arrived.
+    pub fn may_come_later(&self) -> bool {
+        matches!(self, Self::MissingDependency { .. })
+    }
+}
+
+/// A document and what was left out of it.
+#[derive(Debug)]
+pub struct Folded {
+    /// The document with every change that could be in it. It saves and loads.
+    pub doc: Automerge,
+    /// The others, in the order in which they were looked at, with the caller's ids.
+    pub set_aside: Vec<([u8; 32], SetAside)>,
+    /// How many times a copy was applied, saved and loaded: the work that was done.
+    pub trials: usize,
+}
+
+/// Applies changes to a copy and returns the copy only if it also survives saving and loading.
+///
+/// `doc` is never changed. All dependencies must be in `doc` or in `changes` ([`fold`] sees to it).
+pub fn trial(doc: &Automerge, changes: &[Change]) -> Result<Automerge, FoldFailure> {
+    let attempt = AssertUnwindSafe(|| {
+        let mut copy = doc.clone();
+        copy.apply_changes(changes.iter().cloned()).map_err(|source| FoldFailure::Apply { source })?;
+        let hashes: Vec<_> = changes.iter().map(Change::hash).collect();
+        let missing = copy.get_missing_deps(&hashes).len();
+        if missing > 0 {
+            return Err(FoldFailure::NotApplied { missing });
+        }
+        let saved = copy.save_nocompress();
+        let options = LoadOptions::new().text_encoding(doc.text_encoding());
+        let mut loaded =
+            Automerge::load_with_options(&saved, options).map_err(|source| FoldFailure::Load { source })?;
+        if loaded.get_heads() != copy.get_heads() {
+            return Err(FoldFailure::HeadsDiffer);
+        }
+        loaded.set_actor(doc.get_actor().clone());
+        Ok(loaded)
+    });
+    catch_unwind(attempt).unwrap_or(Err(FoldFailure::Panic))
+}
+
+/// Applies every change that can be in the document and sets exactly the others aside.
+///
+/// The order given is kept, except that a change waits for its dependencies in the batch. A change that is
+/// in the document already is passed over. Of two changes with one sequence number the first given stays.
+pub fn fold(doc: &Automerge, changes: Vec<([u8; 32], Change)>) -> Folded {
+    let mut bench = Bench::new(doc);
+    let ordered = bench.dependencies_first(changes);
+    // Halves of the batch that still wait; the next one to try is last.
+    let mut waiting = vec![ordered];
+    while let Some(part) = waiting.pop() {
+        let (part, after) = bench.placed(part);
+        if part.is_empty() {
+            continue;
+        }
+        bench.trials += 1;
+        let batch: Vec<Change> = part.iter().map(|(_, change)| change.clone()).collect();
+        match trial(&bench.doc, &batch) {
+            Ok(doc) => {
+                bench.doc = doc;
+                bench.seen = after;
+            }
+            Err(source) => bench.split(part, source, &mut waiting),
+        }
+    }
+    Folded { doc: bench.doc, set_aside: bench.set_aside, trials: bench.trials }
+}
+
+type Batch = Vec<([u8; 32], Change)>;
+
+/// What the structural checks need to know of the changes that are in.
+#[derive(Clone, Default)]
+struct Seen {
+    /// The last operation of each change that is in.
+    max_ops: BTreeMap<ChangeHash, u64>,
+    /// The last sequence number of each actor.
+    seqs: BTreeMap<ActorId, u64>,
+}
+
+impl Seen {
+    fn add(&mut self, hash: ChangeHash, actor: &ActorId, seq: u64, max_op: u64) {
+        self.max_ops.insert(hash, max_op);
+        let last = self.seqs.entry(actor.clone()).or_default();
+        *last = seq.max(*last);
+    }
+}
+
+struct Bench {
+    doc: Automerge,
+    seen: Seen,
+    set_aside: Vec<([u8; 32], SetAside)>,
+    /// The changes that were set aside, and whether they may be folded later.
+    set_aside_hashes: BTreeMap<ChangeHash, bool>,
+    trials: usize,
+}
+
+impl Bench {
+    fn new(doc: &Automerge) -> Self {
+        let mut seen = Seen::default();
+        for change in doc.get_changes_meta(&[]) {
+            seen.add(change.hash, &change.actor, change.seq, change.max_op);
+        }
+        Self { doc: doc.clone(), seen, set_aside: Vec::new(), set_aside_hashes: BTreeMap::new(), trials: 0 }
+    }
+
+    fn put_aside(&mut self, id: [u8; 32], change: &Change, reason: SetAside) {
+        self.set_aside_hashes.insert(change.hash(), reason.may_come_later());
+        self.set_aside.push((id, reason));
+    }
+
+    /// The first given of those whose dependencies have been placed goes next.
+    /// Cycles cannot be written down, since a hash covers the dependencies.
+    fn dependencies_first(&self, changes: Batch) -> Batch {
+        let mut places = BTreeMap::new();
+        for (place, (_, change)) in changes.iter().enumerate() {
+            places.entry(change.hash()).or_insert(place);
+        }
+        let mut waits_for = vec![0usize; changes.len()];
+        let mut blocks: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, (_, change)) in changes.iter().enumerate() {
+            for dep in change.deps().iter().filter_map(|dep| places.get(dep)) {
+                waits_for[place] += 1;
+                blocks.entry(*dep).or_default().push(place);
+            }
+        }
+        let mut ready: BinaryHeap<_> = (0..changes.len()).filter(|place| waits_for[*place] == 0).map(Reverse).collect();
+        let mut changes: Vec<_> = changes.into_iter().map(Some).collect();
+        let mut ordered = Vec::with_capacity(changes.len());
+        while let Some(Reverse(place)) = ready.pop() {
+            ordered.extend(changes[place].take());
+            for next in blocks.remove(&place).unwrap_or_default() {
+                waits_for[next] -= 1;
+                if waits_for[next] == 0 {
+                    ready.push(Reverse(next));
+                }
+            }
+        }
+        ordered
+    }
+
+    /// The changes of a part that have a place on top of what is in, and what will be in with them.
+    fn placed(&mut self, part: Batch) -> (Batch, Seen) {
+        let mut after = self.seen.clone();
+        let mut placed = Vec::with_capacity(part.len());
+        for (id, change) in part {
+            if after.max_ops.contains_key(&change.hash()) {
+                continue;
+            }
+            if let Some(reason) = self.misplaced(&change, &after) {
+                self.put_aside(id, &change, reason);
+                continue;
+            }
+            after.add(change.hash(), change.actor_id(), change.seq(), change.max_op());
+            placed.push((id, change));
+        }
+        (placed, after)
+    }
+
+    fn misplaced(&self, change: &Change, seen: &Seen) -> Option<SetAside> {
+        let mut last_op = 0;
+        for dep in change.deps() {
+            match seen.max_ops.get(dep) {
+                Some(max_op) => last_op = last_op.max(*max_op),
+                None => {
+                    let for_good = self.set_aside_hashes.get(dep).is_some_and(|later| !later);
+                    let hash = dep.0;
+                    return Some(if for_good {
+                        SetAside::DependencySetAside { hash }
+                    } else {
+                        SetAside::MissingDependency { hash }
+                    });
+                }
+            }
+        }
+        let expected = seen.seqs.get(change.actor_id()).map_or(1, |last| last + 1);
+        if change.seq() != expected {
+            return Some(SetAside::Sequence { expected, found: change.seq() });
+        }
+        let (expected, found) = (last_op + 1, change.start_op().get());
+        (found != expected).then_some(SetAside::StartOp { expected, found })
+    }
+
+    /// Tries the halves of a part that failed, the first half first; one change alone is set aside.
+    fn split(&mut self, mut part: Batch, source: FoldFailure, waiting: &mut Vec<Batch>) {
+        if part.len() > 1 {
+            let second = part.split_off(part.len() / 2);
+            waiting.extend([second, part]);
+        } else if let Some((id, change)) = part.pop() {
+            self.put_aside(id, &change, SetAside::Trial { source });
+        }
+    }
+}

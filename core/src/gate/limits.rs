@@ -1,0 +1,52 @@
+//! Every limit of the gate, each with its reason.
+//!
+//! A limit decides what the whole neighbourhood accepts: two programs with different limits would show
+//! different documents. So none of these may depend on the machine or be lowered for entries that were
+//! accepted before; raising one means a newer program accepts what an older one refuses.
+//! Where they are used: `gate::change` (one automerge change), `gate::fold` (a document's changes together).
+
+/// Bytes of one change after inflating, without its header. A note page of 64 KiB typed at once is
+/// 64 KiB of values and about as much again in the worst columns; four times the text leaves room for
+/// letters of four bytes. A phone can hold this in memory many times over.
+pub const CHANGE_INFLATED_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of the header in front of a change's body: magic (4), checksum (4), kind (1) and the length,
+/// which for [`CHANGE_INFLATED_BYTES_MAX`] takes three bytes.
+pub const CHANGE_HEADER_BYTES_MAX: usize = 12;
+
+/// Operations of one change. Automerge makes one operation per character, so a full note page (64 KiB)
+/// pasted at once is 65,536 of them, plus the objects around it. One million took automerge 3.5 s and
+/// 388 MB; this many takes a quarter of a second.
+pub const OPS_PER_CHANGE_MAX: u64 = 70_000;
+
+/// Predecessors named by all operations of one change together. Overwriting or deleting names the
+/// one operation that is replaced, or a few when several people wrote at the same time; twice the
+/// operations leaves room for that.
+pub const PREDECESSORS_PER_CHANGE_MAX: u64 = 2 * OPS_PER_CHANGE_MAX;
+
+/// Objects (maps, lists, texts) made by one change. An agenda of a hundred items makes three hundred.
+/// A change with 20,000 nested maps would overflow the stack of a reader that recurses.
+pub const OBJECTS_PER_CHANGE_MAX: u64 = 512;
+
+/// Bytes of map keys and mark names once every operation has its own copy, as automerge gives it. A run
+/// of one long key would otherwise turn 100 KB into gigabytes. Our keys are words of a dozen letters.
+pub const KEY_BYTES_EXPANDED_MAX: u64 = 256 * 1024;
+
+/// Direct dependencies of one change: the heads its author saw. More than 64 people who change one
+/// document before any of them hears of another does not happen in a neighbourhood.
+pub const DEPS_MAX: u64 = 64;
+
+/// Other actors one change refers to: everyone whose text it touches.
+pub const OTHER_ACTORS_MAX: u64 = 256;
+
+/// Bytes of an actor id, ours and everyone's.
+pub const ACTOR_BYTES: usize = 16;
+
+/// The largest operation counter in a document, over its whole life: two hundred full pages typed.
+/// Automerge stores counters in 32 bits and panics at the end of them, also at a later edit by someone
+/// else. The counter only stays honest because `gate::fold` also demands that it does not jump.
+pub const OP_COUNTER_MAX: u64 = 1 << 24;
+
+/// The largest sequence number of one actor in one document. Automerge keeps them in 32 bits; nobody
+/// commits sixteen million times to one document.
+pub const SEQ_MAX: u64 = 1 << 24;
