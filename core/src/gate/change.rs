@@ -257,5 +257,5 @@ fn other_actors(reader: &mut Reader<'_>, author: &[u8; limits::ACTOR_BYTES]) -> 
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;

@@ -101,7 +101,7 @@ pub(super) fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
