@@ -164,9 +164,8 @@ impl ChangeBody {
                 take(&mut bytes, length).to_vec()
             })
             .collect();
-        let table: Vec<_> = (0..read_unsigned(&mut bytes))
-            .map(|_| (read_unsigned(&mut bytes), read_unsigned(&mut bytes)))
-            .collect();
+        let table: Vec<_> =
+            (0..read_unsigned(&mut bytes)).map(|_| (read_unsigned(&mut bytes), read_unsigned(&mut bytes))).collect();
         let columns = table.into_iter().map(|(spec, length)| (spec, take(&mut bytes, length).to_vec())).collect();
         assert!(bytes.is_empty());
         Self { deps, actor, seq, start_op, others, columns }
@@ -239,6 +238,14 @@ pub fn honest_edit(base: &Automerge, actor: [u8; 16], words: &str) -> Vec<u8> {
     doc.put_object(&item, "notes", ObjType::Text).unwrap();
     doc.delete(&agenda, 2).unwrap();
     doc.put(&ROOT, "theme", words).unwrap();
+    doc.commit();
+    doc.get_last_local_change().unwrap().raw_bytes().to_vec()
+}
+
+/// An honest change of any document by `actor`: one field in its root.
+pub fn honest_addition(doc: &Automerge, actor: [u8; 16]) -> Vec<u8> {
+    let mut doc = AutoCommit::load(&doc.save()).unwrap().with_actor(ActorId::from(actor));
+    doc.put(&ROOT, "buurt", "Noord").unwrap();
     doc.commit();
     doc.get_last_local_change().unwrap().raw_bytes().to_vec()
 }

@@ -6,7 +6,7 @@
 //! itself, on a copy (`gate::fold`).
 
 use super::reader::Reader;
-use super::{ChangeRefusal, limits};
+use super::{ChangeRefusal, Work, limits};
 
 /// A column is named by its number and the kind of its values, as automerge packs them.
 type Spec = u32;
@@ -54,12 +54,16 @@ pub(super) struct Counted {
     pub(super) ops: u64,
     pub(super) objects_made: u64,
     pub(super) max_op: u64,
-    pub(super) runs_read: u64,
 }
 
 /// Reads the column table and the columns; they must be all that is left.
-pub(super) fn count(reader: &mut Reader<'_>, actors: u64, start_op: u64) -> Result<Counted, ChangeRefusal> {
-    let mut columns = Columns { data: table(reader)?, actors, max_op: 0, runs_read: 0 };
+pub(super) fn count(
+    reader: &mut Reader<'_>,
+    actors: u64,
+    start_op: u64,
+    work: &mut Work,
+) -> Result<Counted, ChangeRefusal> {
+    let mut columns = Columns { data: table(reader)?, actors, max_op: 0, work };
     let (ops, objects_made) = columns.actions()?;
     // `start_op` is at least one and both are far from the end of 64 bits.
     columns.max_op = start_op + ops - 1;
@@ -79,7 +83,7 @@ pub(super) fn count(reader: &mut Reader<'_>, actors: u64, start_op: u64) -> Resu
     columns.counters(PRED_COUNTER, Need::Always, predecessors, Step::Delta)?;
     columns.booleans(EXPAND, Need::Maybe, ops)?;
     columns.texts(MARK_NAME, ops)?;
-    Ok(Counted { ops, objects_made, max_op: columns.max_op, runs_read: columns.runs_read })
+    Ok(Counted { ops, objects_made, max_op: columns.max_op })
 }
 
 /// The bytes of each column, in the order of [`SPECS`]; empty when it is absent.
@@ -129,14 +133,14 @@ enum Step {
     Delta,
 }
 
-struct Columns<'a> {
+struct Columns<'a, 'w> {
     data: [&'a [u8]; SPECS.len()],
     actors: u64,
     max_op: u64,
-    runs_read: u64,
+    work: &'w mut Work,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> Columns<'a, '_> {
     fn bytes(&self, spec: Spec) -> &'a [u8] {
         let position = SPECS.iter().position(|known| *known == spec);
         position.map_or(&[], |position| self.data[position])
@@ -153,7 +157,7 @@ impl<'a> Columns<'a> {
         let mut reader = Reader::new(self.bytes(spec));
         let mut values = 0u64;
         while !reader.is_empty() {
-            self.runs_read += 1;
+            self.work.runs_read += 1;
             let count = match reader.signed()? {
                 0 => {
                     let count = reader.unsigned()?;
@@ -168,7 +172,7 @@ impl<'a> Columns<'a> {
                 literal => {
                     // Each literal takes at least one byte, so this loop ends with the column.
                     for _ in 0..literal.unsigned_abs() {
-                        self.runs_read += 1;
+                        self.work.runs_read += 1;
                         visit(Some(read(&mut reader)?), 1)?;
                     }
                     literal.unsigned_abs()
@@ -266,7 +270,7 @@ impl<'a> Columns<'a> {
         let mut reader = Reader::new(self.bytes(spec));
         let (mut found, mut first) = (0u64, true);
         while !reader.is_empty() {
-            self.runs_read += 1;
+            self.work.runs_read += 1;
             let count = reader.unsigned()?;
             // Only the first run may be empty: then the column begins with true.
             if count == 0 && (!first || reader.is_empty()) {
