@@ -261,7 +261,7 @@ fn edit_after(doc: &Automerge) {
     edited.put(&ROOT, "theme", "daarna").unwrap();
     edited.commit();
     let again = Automerge::load(&edited.save()).unwrap();
-    assert_eq!(again.get(&ROOT, "theme").unwrap().unwrap().0.to_str(), Some("daarna"));
+    assert_eq!(again.get(&ROOT, "theme").unwrap().unwrap().0.as_str(), Some("daarna"));
 }
 
 #[test]
@@ -315,6 +315,41 @@ fn no_mutation_escapes_and_every_document_that_comes_out_lives_on() {
     if mutations >= 10_000 {
         assert!(ends.refused.len() > 20 && ends.set_aside.len() > 3 && ends.folded > 100, "{ends:?}");
     }
+}
+
+#[test]
+fn damaged_compressed_bytes_are_refused_within_the_limits() {
+    let base = hostile::base(ALICE);
+    let change = hostile::honest_edit(&base, MALLORY, &"lange tekst, vaak herhaald ".repeat(20));
+    let carried = Change::try_from(&change[..]).unwrap().bytes().into_owned();
+    assert_eq!(carried[8], 2, "the fixture is compressed");
+    let mut passed = 0;
+    for case in 0..20_000 {
+        let mut seeded = Seeded(case);
+        let mut bytes = carried.clone();
+        for _ in 0..=seeded.below(3) {
+            let at = seeded.below(bytes.len());
+            bytes[at] = seeded.next() as u8;
+        }
+        bytes.truncate(bytes.len() - seeded.below(2) * seeded.below(bytes.len()));
+        let mut work = Work::default();
+        passed += u64::from(read(&bytes, &mut work).is_ok());
+        assert!(work.bytes_inflated <= limits::CHANGE_INFLATED_BYTES_MAX + 1, "case {case}");
+        assert!(work.runs_read <= work.bytes_inflated as u64, "case {case}");
+    }
+    assert!(passed < 200, "{passed} damaged changes passed");
+}
+
+#[test]
+fn maps_nested_over_many_changes_do_not_overflow_a_stack() {
+    let base = Automerge::new();
+    let changes = hostile::nested_maps_in_steps(MALLORY, limits::OBJECTS_PER_CHANGE_MAX, 60);
+    let changes: Vec<_> = changes.iter().map(|bytes| read(bytes, &mut Work::default()).unwrap()).collect();
+    // Half of what a thread gets by default, so that there is room below it.
+    let small = std::thread::Builder::new().stack_size(1024 * 1024);
+    let folded = small.spawn(move || fold_all(&base, changes)).unwrap().join().unwrap();
+    assert!(folded.set_aside.is_empty());
+    // A reader of ours must still not recurse: this document is 30,720 maps deep and nothing refuses it.
 }
 
 #[test]

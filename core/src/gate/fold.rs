@@ -335,7 +335,7 @@ mod tests {
         doc.put(&ROOT, "k", ()).unwrap();
         doc.commit();
         let mut expanded = doc.get_last_local_change().unwrap().decode();
-        let missing = automerge::ActorId::from([n; 16]);
+        let missing = ActorId::from([n; 16]);
         expanded.operations[0].obj = format!("1@{missing}").parse().unwrap();
         Change::from(expanded)
     }
