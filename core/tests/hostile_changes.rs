@@ -140,6 +140,7 @@ fn table(base: &Automerge) -> Vec<(&'static str, Vec<Vec<u8>>, End)> {
         ),
         ("counters near the end of 32 bits", one(hostile::counter_near_end(base, MALLORY)), refused(14, 0)),
         ("maps 20,000 deep", one(hostile::nested_maps(MALLORY, 20_000)), refused(29, 1)),
+        ("a mark that ends the process", one(hostile::mark_that_aborts(MALLORY)), refused(28, 1)),
         ("a whole document", one(base.save()), refused(3, 0)),
         (
             "number 99 of an unknown actor",

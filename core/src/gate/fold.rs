@@ -4,6 +4,8 @@
 //! change with a missing dependency, an impossible sequence number or a jump in its operation counter never
 //! reaches automerge: it would queue it without a limit, panic, or use up the counters of everyone else.
 //! Changes come from `change::parse`, in the order in which the caller admitted them.
+//! A panic in a destructor while another panic unwinds cannot be caught. The one known way to cause that, marks,
+//! is refused by the preflight; whoever folds for others should still note what it has in hand before it starts.
 //! Not here: what a change may alter (the rule table), and telling others what was set aside (verdicts).
 //!
 //! Work: for n changes of which k are set aside at a trial, at most `1 + 2k·⌈log2 n⌉` trials, and never more

@@ -28,7 +28,7 @@ pub const PREDECESSORS_PER_CHANGE_MAX: u64 = 2 * OPS_PER_CHANGE_MAX;
 /// A change with 20,000 nested maps would overflow the stack of a reader that recurses.
 pub const OBJECTS_PER_CHANGE_MAX: u64 = 512;
 
-/// Bytes of map keys and mark names once every operation has its own copy, as automerge gives it. A run
+/// Bytes of map keys once every operation has its own copy, as automerge gives it. A run
 /// of one long key would otherwise turn 100 KB into gigabytes. Our keys are words of a dozen letters.
 pub const KEY_BYTES_EXPANDED_MAX: u64 = 256 * 1024;
 

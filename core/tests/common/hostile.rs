@@ -319,6 +319,13 @@ pub fn missing_object(base: &Automerge, actor: [u8; 16]) -> Vec<u8> {
     body.column(column::OBJECT_ACTOR, run(1, &[0])).column(column::OBJECT_COUNTER, run(1, &[1])).chunk()
 }
 
+/// The ends of two marks that never began, as the first operations of a document. Where debug assertions are
+/// on, automerge panics on them, and once more in a destructor while unwinding: nothing can catch that, the
+/// process ends. Never give this to automerge in a test.
+pub fn mark_that_aborts(actor: [u8; 16]) -> Vec<u8> {
+    ChangeBody::nulls(actor, 2).column(column::ACTION, run(2, &[7])).chunk()
+}
+
 /// Refers to an actor that never wrote anything.
 pub fn unknown_actor(base: &Automerge, actor: [u8; 16]) -> Vec<u8> {
     let mut body = ChangeBody::nulls(actor, 1);
