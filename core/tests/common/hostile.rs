@@ -381,13 +381,16 @@ pub fn nested_maps_in_steps(actor: [u8; 16], levels: u64, changes: u64) -> Vec<V
         .collect()
 }
 
-/// One to eight small edits in the body of an uncompressed change, with the checksum repaired.
+/// One to eight small edits in the body of an uncompressed change, with the checksum repaired. Half of the time
+/// only within its columns, since most other edits are refused before an operation is read.
 pub fn mutated(change: &[u8], seeded: &mut Seeded) -> Vec<u8> {
     let mut rest = &change[9..];
     let _length = read_unsigned(&mut rest);
     let mut body = rest.to_vec();
+    let columns: usize = ChangeBody::read(change).columns.iter().map(|(_, bytes)| bytes.len()).sum();
+    let from = [0, body.len() - columns][seeded.below(2)];
     for _ in 0..=seeded.below(8) {
-        let at = seeded.below(body.len());
+        let at = from + seeded.below(body.len() - from);
         match seeded.below(6) {
             0 => body[at] = seeded.next() as u8,
             1 => body[at] ^= 1 << seeded.below(8),
@@ -397,7 +400,7 @@ pub fn mutated(change: &[u8], seeded: &mut Seeded) -> Vec<u8> {
             // A byte moves, so that the lengths of the columns still add up.
             _ => {
                 let byte = body.remove(at);
-                let to = seeded.below(body.len());
+                let to = from + seeded.below(body.len() + 1 - from);
                 body.insert(to, byte);
             }
         }
