@@ -69,6 +69,19 @@ pub struct Work {
 
 /// Reads one change from hostile bytes without automerge.
 pub fn preflight(bytes: &[u8]) -> Result<Preflight, ChangeRefusal> {
+    preflight_counted(bytes, &mut Work::default())
+}
+
+/// Like [`preflight`], and adds its work to `work` also when it refuses, so that it can be charged to the sender.
+pub fn preflight_counted(bytes: &[u8], work: &mut Work) -> Result<Preflight, ChangeRefusal> {
+    let mut own = Work::default();
+    let result = read(bytes, &mut own);
+    work.bytes_inflated = work.bytes_inflated.saturating_add(own.bytes_inflated);
+    work.runs_read = work.runs_read.saturating_add(own.runs_read);
+    result
+}
+
+fn read(bytes: &[u8], work: &mut Work) -> Result<Preflight, ChangeRefusal> {
     let max = limits::CHANGE_INFLATED_BYTES_MAX + limits::CHANGE_HEADER_BYTES_MAX;
     if bytes.len() > max {
         return Err(ChangeRefusal::TooLarge { bytes: bytes.len(), max });
@@ -87,14 +100,14 @@ pub fn preflight(bytes: &[u8]) -> Result<Preflight, ChangeRefusal> {
     if !reader.is_empty() {
         return Err(ChangeRefusal::TrailingBytes { bytes: reader.rest().len() });
     }
-    let (chunk, bytes_inflated) = if kind == KIND_CHANGE { (bytes.to_vec(), 0) } else { inflate(content, checksum)? };
-    let body_bytes = if kind == KIND_CHANGE { content.len() } else { bytes_inflated };
+    let (chunk, body_bytes) =
+        if kind == KIND_CHANGE { (bytes.to_vec(), content.len()) } else { inflate(content, checksum, work)? };
     let body = chunk.get(chunk.len() - body_bytes..).unwrap_or_default();
     let hash = hash(body);
     if !hash.starts_with(&checksum) {
         return Err(ChangeRefusal::Checksum);
     }
-    let claims = claims(body)?;
+    let claims = claims(body, work)?;
     Ok(Preflight {
         hash,
         deps: claims.deps,
@@ -107,7 +120,7 @@ pub fn preflight(bytes: &[u8]) -> Result<Preflight, ChangeRefusal> {
         other_actors: claims.other_actors,
         ops: claims.counted.ops,
         objects_made: claims.counted.objects_made,
-        work: Work { bytes_inflated, runs_read: claims.counted.runs_read },
+        work: *work,
         chunk,
     })
 }
@@ -132,7 +145,7 @@ pub fn parse(preflight: &Preflight) -> Result<Change, ChangeRefusal> {
 }
 
 /// Inflates the body of a compressed change behind the header of its uncompressed form.
-fn inflate(deflated: &[u8], checksum: [u8; 4]) -> Result<(Vec<u8>, usize), ChangeRefusal> {
+fn inflate(deflated: &[u8], checksum: [u8; 4], work: &mut Work) -> Result<(Vec<u8>, usize), ChangeRefusal> {
     const AT: usize = limits::CHANGE_HEADER_BYTES_MAX;
     // One byte above the limit tells "too large" from "just fits".
     const END: usize = AT + limits::CHANGE_INFLATED_BYTES_MAX + 1;
@@ -146,6 +159,7 @@ fn inflate(deflated: &[u8], checksum: [u8; 4]) -> Result<(Vec<u8>, usize), Chang
         let (status, consumed, produced) = decompress(&mut state, rest, out, written, flags);
         read += consumed;
         written += produced;
+        work.bytes_inflated = written;
         if written > limits::CHANGE_INFLATED_BYTES_MAX {
             return Err(ChangeRefusal::InflatesTooLarge { max: limits::CHANGE_INFLATED_BYTES_MAX });
         }
@@ -190,7 +204,7 @@ struct Claims {
     counted: columns::Counted,
 }
 
-fn claims(body: &[u8]) -> Result<Claims, ChangeRefusal> {
+fn claims(body: &[u8], work: &mut Work) -> Result<Claims, ChangeRefusal> {
     let mut reader = Reader::new(body);
     let deps = deps(&mut reader)?;
     let actor = actor(&mut reader)?;
@@ -210,7 +224,7 @@ fn claims(body: &[u8]) -> Result<Claims, ChangeRefusal> {
         bytes => return Err(ChangeRefusal::MessageSet { bytes }),
     }
     let other_actors = other_actors(&mut reader, &actor)?;
-    let counted = columns::count(&mut reader, other_actors + 1, start_op)?;
+    let counted = columns::count(&mut reader, other_actors + 1, start_op, work)?;
     let other_actors = other_actors as usize;
     Ok(Claims { deps, actor, seq, start_op, other_actors, counted })
 }

@@ -413,7 +413,15 @@ fn wake_all(txn: &mut Txn<'_>, mut wakes: VecDeque<Dep>, admitted: &mut Admitted
             txn.put(Table::Entry, at.encode(), EntryRow { kept, ..row.clone() }.encode());
             if moved {
                 let (kind, subject) = (row.kind, row.subject);
-                admitted.woken.push(Outcome { place: at, id: row.id, kind, subject, verdict, news: News::Again, record });
+                admitted.woken.push(Outcome {
+                    place: at,
+                    id: row.id,
+                    kind,
+                    subject,
+                    verdict,
+                    news: News::Again,
+                    record,
+                });
             }
         }
     }

@@ -6,7 +6,7 @@
 //! itself, on a copy (`gate::fold`).
 
 use super::reader::Reader;
-use super::{ChangeRefusal, limits};
+use super::{ChangeRefusal, Work, limits};
 
 /// A column is named by its number and the kind of its values, as automerge packs them.
 type Spec = u32;
@@ -22,10 +22,9 @@ const VALUE: Spec = 87;
 const PRED_COUNT: Spec = 112;
 const PRED_ACTOR: Spec = 113;
 const PRED_COUNTER: Spec = 115;
-const EXPAND: Spec = 148;
-const MARK_NAME: Spec = 165;
-/// Every column of a change, in the order in which they are written.
-const SPECS: [Spec; 14] = [
+/// Every column of a change of ours, in the order in which they are written. Automerge has two more, for
+/// marks (148 and 165). See [`ACTION_MAX`] for why they are refused.
+const SPECS: [Spec; 12] = [
     OBJECT_ACTOR,
     OBJECT_COUNTER,
     KEY_ACTOR,
@@ -38,28 +37,32 @@ const SPECS: [Spec; 14] = [
     PRED_COUNT,
     PRED_ACTOR,
     PRED_COUNTER,
-    EXPAND,
-    MARK_NAME,
 ];
 /// The bit of a specification that says the column is compressed on its own.
 const DEFLATED: u64 = 0b1000;
 
 /// The actions that make an object: map, list, text, table.
 const MAKES: [u64; 4] = [0, 2, 4, 6];
-/// The last action automerge knows: a mark.
-const ACTION_MAX: u64 = 7;
+/// The last action we accept: making a table. Automerge also knows marks (7), which our apps never write. Two
+/// malformed ones panic in automerge (with debug assertions), and again in a destructor while that panic unwinds.
+/// Such a panic cannot be caught: a change of 64 bytes would end the process that folds it.
+const ACTION_MAX: u64 = 6;
 
 /// What the columns hold.
 pub(super) struct Counted {
     pub(super) ops: u64,
     pub(super) objects_made: u64,
     pub(super) max_op: u64,
-    pub(super) runs_read: u64,
 }
 
 /// Reads the column table and the columns; they must be all that is left.
-pub(super) fn count(reader: &mut Reader<'_>, actors: u64, start_op: u64) -> Result<Counted, ChangeRefusal> {
-    let mut columns = Columns { data: table(reader)?, actors, max_op: 0, runs_read: 0 };
+pub(super) fn count(
+    reader: &mut Reader<'_>,
+    actors: u64,
+    start_op: u64,
+    work: &mut Work,
+) -> Result<Counted, ChangeRefusal> {
+    let mut columns = Columns { data: table(reader)?, actors, max_op: 0, work };
     let (ops, objects_made) = columns.actions()?;
     // `start_op` is at least one and both are far from the end of 64 bits.
     columns.max_op = start_op + ops - 1;
@@ -72,14 +75,12 @@ pub(super) fn count(reader: &mut Reader<'_>, actors: u64, start_op: u64) -> Resu
     columns.counters(OBJECT_COUNTER, Need::Maybe, ops, Step::Absolute)?;
     columns.counters(KEY_COUNTER, Need::Maybe, ops, Step::Delta)?;
     columns.texts(KEY_TEXT, ops)?;
-    columns.booleans(INSERT, Need::Always, ops)?;
+    columns.booleans(INSERT, ops)?;
     columns.values(ops)?;
     let predecessors = columns.predecessors(ops)?;
     columns.actor_indices(PRED_ACTOR, Need::Always, predecessors)?;
     columns.counters(PRED_COUNTER, Need::Always, predecessors, Step::Delta)?;
-    columns.booleans(EXPAND, Need::Maybe, ops)?;
-    columns.texts(MARK_NAME, ops)?;
-    Ok(Counted { ops, objects_made, max_op: columns.max_op, runs_read: columns.runs_read })
+    Ok(Counted { ops, objects_made, max_op: columns.max_op })
 }
 
 /// The bytes of each column, in the order of [`SPECS`]; empty when it is absent.
@@ -129,14 +130,14 @@ enum Step {
     Delta,
 }
 
-struct Columns<'a> {
+struct Columns<'a, 'w> {
     data: [&'a [u8]; SPECS.len()],
     actors: u64,
     max_op: u64,
-    runs_read: u64,
+    work: &'w mut Work,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> Columns<'a, '_> {
     fn bytes(&self, spec: Spec) -> &'a [u8] {
         let position = SPECS.iter().position(|known| *known == spec);
         position.map_or(&[], |position| self.data[position])
@@ -153,7 +154,7 @@ impl<'a> Columns<'a> {
         let mut reader = Reader::new(self.bytes(spec));
         let mut values = 0u64;
         while !reader.is_empty() {
-            self.runs_read += 1;
+            self.work.runs_read += 1;
             let count = match reader.signed()? {
                 0 => {
                     let count = reader.unsigned()?;
@@ -168,7 +169,7 @@ impl<'a> Columns<'a> {
                 literal => {
                     // Each literal takes at least one byte, so this loop ends with the column.
                     for _ in 0..literal.unsigned_abs() {
-                        self.runs_read += 1;
+                        self.work.runs_read += 1;
                         visit(Some(read(&mut reader)?), 1)?;
                     }
                     literal.unsigned_abs()
@@ -244,7 +245,7 @@ impl<'a> Columns<'a> {
         self.check_length(spec, need, found, expected)
     }
 
-    /// Keys and mark names: automerge gives each operation its own copy of a repeated one.
+    /// Map keys: automerge gives each operation its own copy of a repeated one.
     fn texts(&mut self, spec: Spec, expected: u64) -> Result<(), ChangeRefusal> {
         let mut expanded = 0u64;
         let read = |reader: &mut Reader<'a>| {
@@ -262,11 +263,11 @@ impl<'a> Columns<'a> {
     }
 
     /// Booleans are written as the lengths of runs that alternate, beginning with false.
-    fn booleans(&mut self, spec: Spec, need: Need, expected: u64) -> Result<(), ChangeRefusal> {
+    fn booleans(&mut self, spec: Spec, expected: u64) -> Result<(), ChangeRefusal> {
         let mut reader = Reader::new(self.bytes(spec));
         let (mut found, mut first) = (0u64, true);
         while !reader.is_empty() {
-            self.runs_read += 1;
+            self.work.runs_read += 1;
             let count = reader.unsigned()?;
             // Only the first run may be empty: then the column begins with true.
             if count == 0 && (!first || reader.is_empty()) {
@@ -275,7 +276,7 @@ impl<'a> Columns<'a> {
             found = found.saturating_add(count);
             first = false;
         }
-        self.check_length(spec, need, found, expected)
+        self.check_length(spec, Need::Always, found, expected)
     }
 
     /// The lengths of the values must be exactly the bytes there are.

@@ -107,7 +107,7 @@ pub enum ChangeRefusal {
     /// The other actors are not sorted, or one occurs twice or is the author.
     #[error("the other actors of the change are not sorted and distinct")]
     ActorOrder,
-    /// A column that is not part of a change.
+    /// A column that is not part of a change of ours.
     #[error("column {spec} is not part of a change")]
     ColumnUnknown {
         /// Its specification.
@@ -167,8 +167,8 @@ pub enum ChangeRefusal {
         /// Its specification.
         spec: u32,
     },
-    /// An action that automerge does not know.
-    #[error("action {found} is unknown")]
+    /// An action that automerge does not know, or a mark.
+    #[error("action {found} is not accepted")]
     Action {
         /// Its number.
         found: u64,

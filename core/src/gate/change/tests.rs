@@ -229,7 +229,10 @@ fn each_rule_refuses_with_its_number() {
     expected(base.clone().column(66 | 8, &[1]), 21);
     expected(base.clone().with(|b| b.columns.swap(0, 1)), 20);
     expected(base.clone().with(|b| b.columns.insert(1, (21, vec![1]))), 20);
-    expected(base.clone().column(165, &[]), 22);
+    expected(base.clone().column(87, &[]), 22);
+    expected(base.clone().column(148, &[1]), 19);
+    expected(base.clone().column(165, &[0x7f, 1, b'm']), 19);
+    expected(base.clone().column(66, &[0x7f, 7]), 28);
     expected(base.clone().with(|b| b.extra = vec![0]), 23);
     expected(base.clone().column(66, &[2, 1]), 25);
     expected(base.clone().column(52, &[2]), 25);
