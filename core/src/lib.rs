@@ -4,6 +4,7 @@
 //! `app` (what a phone does), `replica` (what one copy of a wijk holds) and `gate` (the one door for entries); the map
 //! with three walks through the system is `core/docs/architecture.md`.
 
+pub mod app;
 pub mod cbor;
 pub mod document;
 pub mod entry;

@@ -3,7 +3,7 @@
 //! The server speaks first; a phone answers all in one flight; receipts, pieces of the log after the cursor and then live
 //! pieces come back. Nothing here opens a socket or a document.
 
-// pub mod phone;
+pub mod phone;
 pub mod pieces;
 pub mod server;
 pub mod wire;

@@ -1,0 +1,397 @@
+//! The phone's machine: events and the time go in, effects come out. Android, iOS, the browser, the terminal and the board's
+//! own device at the server drive the same one.
+//!
+//! Only one commit is under way at a time; events that arrive meanwhile wait. So nothing is shown as saved, sent or arrived
+//! before the store has flushed it, whatever the shell is doing.
+
+pub mod entropy;
+pub mod identity;
+mod joined;
+mod read;
+mod sync;
+mod write;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+pub use identity::Identity;
+pub use joined::Joined;
+pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, OwnState};
+
+use crate::document::meeting::{MeetingEdit, MeetingEditError};
+use crate::membership::card::{CardLink, CardSecret};
+use crate::model::{Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SubjectId};
+use crate::replica::ReplicaError;
+use crate::store::{Batch, Store, StoreError};
+use crate::sync::phone::SessionError;
+use crate::sync::wire::RefusalCode;
+
+/// Milliseconds since 1 January 1970, as the shell's clock has it. Used for nothing but waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub u64);
+
+/// What a person asks for.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Join a wijk with a card. Works without a network.
+    Join {
+        /// What the card says.
+        card: CardLink,
+    },
+    /// Begin a wijk as its root.
+    Found {
+        /// Name, place, themes.
+        directory: Directory,
+        /// Identity key of its server.
+        server: DeviceId,
+        /// Address of its server.
+        address: String,
+    },
+    /// Make cards for people to join with.
+    Invite {
+        /// Role of whoever joins.
+        role: Role,
+        /// How many, at most [`INVITE_COUNT_MAX`].
+        count: usize,
+    },
+    /// Give a person a role.
+    Grant {
+        /// Who.
+        person: PersonId,
+        /// What.
+        role: Role,
+    },
+    /// Send in something.
+    Contribute(Content),
+    /// Change own input. Where words go away, it becomes a new subject and the old one is erased.
+    Edit {
+        /// Which.
+        subject: SubjectId,
+        /// How it reads now.
+        content: Content,
+    },
+    /// Support, or agree, disagree, pass.
+    Speak {
+        /// On what.
+        question: SubjectId,
+        /// What.
+        choice: Choice,
+    },
+    /// Begin meeting notes.
+    NewMeeting {
+        /// Name of the meeting.
+        title: String,
+        /// Its agenda.
+        agenda: Vec<String>,
+    },
+    /// Write in meeting notes.
+    EditMeeting {
+        /// Which.
+        subject: SubjectId,
+        /// What.
+        edit: MeetingEdit,
+    },
+    /// Decide and answer.
+    Decide(Decision),
+    /// Take own input or voice back for good.
+    Erase(SubjectId),
+}
+
+/// Cards made by one command: a full evening's.
+pub const INVITE_COUNT_MAX: usize = 1000;
+
+/// What a command gave, once it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Written and flushed; an entry about this subject.
+    Saved {
+        /// The subject.
+        subject: SubjectId,
+        /// The entry.
+        id: EntryId,
+    },
+    /// Nothing had to be written: it read like that already.
+    Unchanged {
+        /// The subject.
+        subject: SubjectId,
+    },
+    /// Joined (on this phone; the server's word comes with the first sync).
+    Joined {
+        /// The device.
+        device: DeviceId,
+        /// The person.
+        person: PersonId,
+    },
+    /// Cards.
+    Cards(Vec<CardSecret>),
+}
+
+/// Why a command can't be done. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// This store has no wijk yet.
+    #[error("this device hasn't joined a wijk yet")]
+    NotJoined,
+    /// This store has a wijk already.
+    #[error("this device belongs to wijk {wijk} already; another wijk needs another data folder")]
+    AlreadyJoined {
+        /// The wijk.
+        wijk: crate::model::WijkId,
+    },
+    /// There is nothing with this id here, or it was erased.
+    #[error("there is no {what} {subject} on this device")]
+    Unknown {
+        /// What was looked for.
+        what: &'static str,
+        /// The id.
+        subject: SubjectId,
+    },
+    /// It belongs to somebody else.
+    #[error("{subject} was written by somebody else")]
+    NotOwn {
+        /// The id.
+        subject: SubjectId,
+    },
+    /// A text is empty or too long.
+    #[error("the {what} has {chars} characters; 1 to {max} are allowed")]
+    Length {
+        /// Which text.
+        what: &'static str,
+        /// How long it is.
+        chars: usize,
+        /// How long it may be.
+        max: usize,
+    },
+    /// A number is out of range.
+    #[error("{what}: {value} isn't between {min} and {max}")]
+    Range {
+        /// Of what.
+        what: &'static str,
+        /// What was given.
+        value: usize,
+        /// Least.
+        min: usize,
+        /// Most.
+        max: usize,
+    },
+    /// The agenda has no such item.
+    #[error(transparent)]
+    Meeting(#[from] MeetingEditError),
+    /// This person's role doesn't allow it.
+    #[error("this needs the role of {needs}")]
+    Role {
+        /// Which role.
+        needs: &'static str,
+    },
+    /// It could not be stored. Nothing of it is there.
+    #[error("not saved")]
+    NotSaved {
+        /// Why.
+        #[source]
+        cause: Arc<StoreError>,
+    },
+    /// The store holds something this program can't read.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    /// automerge refused an edit of ours: a bug.
+    #[error("the document could not be written")]
+    Document {
+        /// What it said.
+        #[source]
+        cause: automerge::AutomergeError,
+    },
+}
+
+/// What happens to the machine.
+#[derive(Debug)]
+pub enum Event {
+    /// Somebody asks for something. `entropy` is 32 fresh bytes of the system's randomness.
+    Command {
+        /// Chosen by the shell; the reply names it.
+        id: u64,
+        /// Randomness.
+        entropy: [u8; 32],
+        /// What.
+        command: Command,
+    },
+    /// A connection to the server is there.
+    Connected,
+    /// Bytes of one frame came.
+    Frame(Vec<u8>),
+    /// The connection is gone.
+    Disconnected,
+    /// A commit is flushed.
+    Stored {
+        /// Which.
+        commit: u64,
+    },
+    /// A commit failed; nothing of it is there.
+    StoreFailed {
+        /// Which.
+        commit: u64,
+        /// Why.
+        error: StoreError,
+    },
+}
+
+/// What the shell is to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Store this and report back.
+    Commit {
+        /// Names it.
+        commit: u64,
+        /// What.
+        batch: Batch,
+    },
+    /// Send this frame.
+    Send(Vec<u8>),
+    /// End the connection.
+    Disconnect(SessionError),
+    /// Connect (again) at this time.
+    ConnectAt(Timestamp),
+    /// The answer to a command.
+    Reply {
+        /// The command.
+        id: u64,
+        /// What became of it.
+        result: Result<Reply, CommandError>,
+    },
+    /// What is about these subjects reads differently now.
+    Changed(BTreeSet<SubjectId>),
+    /// Everything is sent, receipted and received.
+    Settled {
+        /// Why the server refuses this phone, if it does.
+        refusal: Option<RefusalCode>,
+    },
+}
+
+/// See the module.
+pub struct App {
+    store: Arc<dyn Store>,
+    joined: Option<Joined>,
+    next_commit: u64,
+    storing: Option<Storing>,
+    waiting: VecDeque<(Timestamp, Event)>,
+    failed_connects: u32,
+}
+
+/// What is done when a commit is flushed.
+struct Storing {
+    commit: u64,
+    then: Then,
+}
+
+enum Then {
+    /// Take over a new identity, then go on as after any command.
+    Joined { id: u64, joined: Box<Joined>, reply: Reply },
+    /// A command wrote entries.
+    Wrote { id: u64, outcomes: Vec<crate::replica::Outcome>, reply: Reply },
+    /// A piece of a log.
+    Took(Box<sync::Taken>),
+    /// A receipt.
+    Receipted(Box<crate::sync::wire::Receipt>),
+    /// Something that only had to be kept.
+    Kept,
+}
+
+impl App {
+    /// Opens what a store holds; a new store gives an app that hasn't joined.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn open(store: Arc<dyn Store>) -> Result<Self, ReplicaError> {
+        let joined = Joined::load(&store)?;
+        Ok(Self { store, joined, next_commit: 0, storing: None, waiting: VecDeque::new(), failed_connects: 0 })
+    }
+
+    /// What this phone knows of its wijk, once it has joined.
+    #[must_use]
+    pub fn joined(&self) -> Option<&Joined> {
+        self.joined.as_ref()
+    }
+
+    /// The same, for reading documents, which are opened when they are first looked at.
+    #[must_use]
+    pub fn joined_mut(&mut self) -> Option<&mut Joined> {
+        self.joined.as_mut()
+    }
+
+    /// Takes one event and says what to do.
+    pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Stored { commit } => self.stored(now, commit, &mut effects),
+            Event::StoreFailed { commit, error } => self.store_failed(commit, error, &mut effects),
+            event => self.waiting.push_back((now, event)),
+        }
+        while self.storing.is_none()
+            && let Some((now, event)) = self.waiting.pop_front()
+        {
+            self.step(now, event, &mut effects);
+        }
+        effects
+    }
+
+    fn step(&mut self, now: Timestamp, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Command { id, entropy, command } => {
+                if let Err(error) = self.command(id, entropy, command, effects) {
+                    // What was begun in memory and not stored must not be seen: open again from the store.
+                    self.reload();
+                    effects.push(Effect::Reply { id, result: Err(error) });
+                }
+            }
+            Event::Connected => {}
+            Event::Frame(bytes) => self.frame(&bytes, effects),
+            Event::Disconnected => self.disconnected(now, effects),
+            Event::Stored { .. } | Event::StoreFailed { .. } => {}
+        }
+    }
+
+    fn commit(&mut self, batch: Batch, then: Then, effects: &mut Vec<Effect>) {
+        let commit = self.next_commit;
+        self.next_commit += 1;
+        self.storing = Some(Storing { commit, then });
+        effects.push(Effect::Commit { commit, batch });
+    }
+
+    fn stored(&mut self, _now: Timestamp, commit: u64, effects: &mut Vec<Effect>) {
+        let Some(storing) = self.storing.take_if(|storing| storing.commit == commit) else { return };
+        if let Some(joined) = &mut self.joined {
+            joined.replica.committed();
+        }
+        match storing.then {
+            Then::Joined { id, mut joined, reply } => {
+                joined.replica.committed();
+                self.joined = Some(*joined);
+                effects.push(Effect::Reply { id, result: Ok(reply) });
+            }
+            Then::Wrote { id, outcomes, reply } => self.wrote(id, &outcomes, reply, effects),
+            Then::Took(taken) => self.took(*taken, effects),
+            Then::Receipted(receipt) => self.receipted(&receipt, effects),
+            Then::Kept => {}
+        }
+        self.settle(effects);
+    }
+
+    fn store_failed(&mut self, commit: u64, error: StoreError, effects: &mut Vec<Effect>) {
+        let Some(storing) = self.storing.take_if(|storing| storing.commit == commit) else { return };
+        self.reload();
+        match storing.then {
+            Then::Joined { id, .. } | Then::Wrote { id, .. } => {
+                let cause = Arc::new(error);
+                effects.push(Effect::Reply { id, result: Err(CommandError::NotSaved { cause }) });
+            }
+            // What the server sent is asked for again later: the cursor stands where it stood.
+            Then::Took(_) | Then::Receipted(_) | Then::Kept => effects.push(Effect::Disconnect(SessionError::NotNow)),
+        }
+    }
+
+    /// Forgets what isn't stored.
+    fn reload(&mut self) {
+        if let Ok(joined) = Joined::load(&self.store) {
+            self.joined = joined;
+        }
+    }
+}

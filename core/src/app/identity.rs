@@ -1,0 +1,75 @@
+//! Who this phone is in one wijk: its keys, its person, and where the wijk's server is. Lives in the phone's own store, so
+//! that a copied key without its store is another device.
+
+use crate::cbor::{CborError, Fields, Reader, Writer};
+use crate::entry::sign::Key;
+use crate::model::{PersonId, WijkId};
+
+/// Longest address of a server in bytes.
+pub const SERVER_BYTES_MAX: usize = 300;
+
+/// See the module.
+#[derive(Clone)]
+pub struct Identity {
+    /// The wijk.
+    pub wijk: WijkId,
+    /// 32 secret bytes of the signing key.
+    pub signing_secret: [u8; 32],
+    /// 32 secret bytes of the X25519 key.
+    pub encryption_secret: [u8; 32],
+    /// The person.
+    pub person: PersonId,
+    /// Secret from which the person's erase secrets follow.
+    pub person_secret: [u8; 32],
+    /// Address of the server.
+    pub server: String,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Identity in {:?}", self.wijk)
+    }
+}
+
+impl Identity {
+    /// The signing key.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key::from_secret(&self.signing_secret)
+    }
+
+    /// The X25519 public key.
+    #[must_use]
+    pub fn encryption_key(&self) -> [u8; 32] {
+        let secret = x25519_dalek::StaticSecret::from(self.encryption_secret);
+        x25519_dalek::PublicKey::from(&secret).to_bytes()
+    }
+
+    /// To bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.map(6).uint(1).bytes(self.wijk.as_bytes()).uint(2).bytes(&self.signing_secret);
+        w.uint(3).bytes(&self.encryption_secret).uint(4).bytes(self.person.as_bytes());
+        w.uint(5).bytes(&self.person_secret).uint(6).text(&self.server);
+        w.finish()
+    }
+
+    /// From bytes.
+    ///
+    /// # Errors
+    /// When they have another form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+        let f = Fields::parse(bytes)?;
+        let secret = |key| -> Result<[u8; 32], CborError> { f.need(key)?.exact() };
+        let mut server: Reader<'_> = f.need(6)?;
+        Ok(Self {
+            wijk: WijkId::new(secret(1)?),
+            signing_secret: secret(2)?,
+            encryption_secret: secret(3)?,
+            person: PersonId::new(f.need(4)?.exact()?),
+            person_secret: secret(5)?,
+            server: server.text(SERVER_BYTES_MAX)?.to_owned(),
+        })
+    }
+}

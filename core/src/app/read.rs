@@ -1,0 +1,240 @@
+//! What the app shows: lists, one contribution with its whole line, meetings, and how far own words got.
+
+use super::Joined;
+use crate::document::{contribution, meeting};
+use crate::entry::Kind;
+use crate::gate::{Reason, Verdict};
+use crate::model::{Content, EntryId, MeetingText, PersonId, SpaceId, SubjectId};
+use crate::replica::{Kept, Place, ReplicaError};
+use crate::view::{Counts, DecisionFacts};
+
+/// How far own words got. Never further than what is true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnState {
+    /// Flushed on this device.
+    Saved,
+    /// Sent on this connection; the server's receipt isn't here yet.
+    OnTheWay,
+    /// The server's signed receipt is here.
+    Arrived {
+        /// Day the server received it, as days since 1 January 1970.
+        day: u32,
+    },
+    /// The gate refused it, here or at the server.
+    Refused(Reason),
+}
+
+/// A contribution in a list.
+#[derive(Clone, Debug)]
+pub struct ContributionItem {
+    /// Its id.
+    pub subject: SubjectId,
+    /// Its words.
+    pub content: Content,
+    /// Its author's pseudonym.
+    pub person: PersonId,
+    /// How far it got, if it is one's own.
+    pub own: Option<OwnState>,
+    /// Its number in the server's log: the order of arrival.
+    pub number: Option<u64>,
+    /// Day the server received it.
+    pub received_day: Option<u32>,
+    /// Voices, exact; for the board.
+    pub counts: Counts,
+    /// Decisions that stand: none, one, or several that don't agree yet.
+    pub decisions: usize,
+}
+
+/// A decision as shown.
+#[derive(Clone, Debug)]
+pub struct DecisionItem {
+    /// The decision.
+    pub facts: DecisionFacts,
+    /// Day the server received it.
+    pub day: Option<u32>,
+}
+
+/// One event in the line of a contribution.
+#[derive(Clone, Debug)]
+pub enum LineEvent {
+    /// Written on this phone; how far it got.
+    Written(OwnState),
+    /// The server received it.
+    Received {
+        /// When.
+        day: u32,
+    },
+    /// It takes the place of an earlier text, which was erased.
+    Replaced,
+    /// Others spoke.
+    Voices(Counts),
+    /// The board answered.
+    Decided(DecisionItem),
+    /// Two decisions stand that do not replace each other.
+    NotAgreed,
+}
+
+/// One contribution with its whole line.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The contribution.
+    pub item: ContributionItem,
+    /// What happened, in order.
+    pub events: Vec<LineEvent>,
+}
+
+/// A meeting.
+#[derive(Clone, Debug)]
+pub struct MeetingItem {
+    /// Its id.
+    pub subject: SubjectId,
+    /// Its notes.
+    pub text: MeetingText,
+    /// How far own edits got, if there are any.
+    pub own: Option<OwnState>,
+}
+
+impl Joined {
+    /// All contributions, in the order the server received them; those it hasn't yet come last.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn contributions(&mut self) -> Result<Vec<ContributionItem>, ReplicaError> {
+        let mut subjects: Vec<(SubjectId, EntryId)> =
+            self.view.contributions().map(|(subject, facts)| (subject, facts.first)).collect();
+        subjects.sort_by_key(|(subject, first)| {
+            (self.view.number_of(*first).map_or(u64::MAX, |numbered| numbered.number), *subject)
+        });
+        let items = subjects.into_iter().map(|(subject, _)| self.item(subject));
+        items.filter_map(Result::transpose).collect()
+    }
+
+    /// Own contributions that the gate refused: they aren't in [`Joined::contributions`], and their words are kept here.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn refused(&self) -> Result<Vec<(Place, EntryId, Reason)>, ReplicaError> {
+        let device = self.key.id();
+        let Some(head) = self.replica.head(SpaceId::Open, device) else { return Ok(Vec::new()) };
+        let mut refused = Vec::new();
+        for seq in 0..=head.seq {
+            let place = Place { space: SpaceId::Open, device, seq };
+            if let Some(entry) = self.replica.entry(place)?
+                && let Some(OwnState::Refused(reason)) = self.entry_state(place, entry.id, &entry.kept)
+            {
+                refused.push((place, entry.id, reason));
+            }
+        }
+        Ok(refused)
+    }
+
+    fn item(&mut self, subject: SubjectId) -> Result<Option<ContributionItem>, ReplicaError> {
+        let Some(doc) = self.document(subject)? else { return Ok(None) };
+        let content = contribution::read(doc);
+        let Some((Kind::CONTRIBUTION, facts)) = self.view.document(subject) else { return Ok(None) };
+        let numbered = self.view.number_of(facts.first);
+        Ok(Some(ContributionItem {
+            subject,
+            content,
+            person: facts.person,
+            own: self.own_state(subject)?,
+            number: numbered.map(|numbered| numbered.number),
+            received_day: numbered.map(|numbered| numbered.day),
+            counts: self.view.counts_of(subject),
+            decisions: self.view.decisions_on(subject).len(),
+        }))
+    }
+
+    /// One contribution with its whole line, or `None` when it isn't here or was erased.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn line(&mut self, subject: SubjectId) -> Result<Option<Line>, ReplicaError> {
+        let Some(item) = self.item(subject)? else { return Ok(None) };
+        let mut events = Vec::new();
+        events.extend(item.own.map(LineEvent::Written));
+        if self.view.document(subject).is_some_and(|(_, facts)| facts.replaces.is_some()) {
+            events.push(LineEvent::Replaced);
+        }
+        events.extend(item.received_day.map(|day| LineEvent::Received { day }));
+        if item.counts != Counts::default() {
+            events.push(LineEvent::Voices(item.counts));
+        }
+        let mut decisions: Vec<DecisionItem> = self
+            .view
+            .decisions_on(subject)
+            .into_iter()
+            .map(|facts| DecisionItem { facts: facts.clone(), day: self.view.number_of(facts.id).map(|n| n.day) })
+            .collect();
+        decisions.sort_by_key(|decision| (decision.day, decision.facts.id));
+        if decisions.len() > 1 {
+            events.push(LineEvent::NotAgreed);
+        }
+        events.extend(decisions.into_iter().map(LineEvent::Decided));
+        Ok(Some(Line { item, events }))
+    }
+
+    /// All meetings.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn meetings(&mut self) -> Result<Vec<MeetingItem>, ReplicaError> {
+        let subjects: Vec<SubjectId> = self.view.meetings().map(|(subject, _)| subject).collect();
+        let items = subjects.into_iter().map(|subject| self.meeting(subject));
+        items.filter_map(Result::transpose).collect()
+    }
+
+    /// One meeting.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn meeting(&mut self, subject: SubjectId) -> Result<Option<MeetingItem>, ReplicaError> {
+        if !matches!(self.view.document(subject), Some((Kind::MEETING, _))) {
+            return Ok(None);
+        }
+        let Some(doc) = self.document(subject)? else { return Ok(None) };
+        let text = meeting::read(doc);
+        Ok(Some(MeetingItem { subject, text, own: self.own_state(subject)? }))
+    }
+
+    /// How far this device's entries about a subject got: the least far of them. `None` when it wrote none.
+    fn own_state(&self, subject: SubjectId) -> Result<Option<OwnState>, ReplicaError> {
+        let Some((_, facts)) = self.view.document(subject) else { return Ok(None) };
+        let device = self.key.id();
+        let mut least: Option<OwnState> = None;
+        for place in facts.entries.iter().filter(|place| place.device == device) {
+            let Some(entry) = self.replica.entry(*place)? else { continue };
+            let state = self.entry_state(*place, entry.id, &entry.kept);
+            least = match (least, state) {
+                (Some(a), Some(b)) => Some(if distance(b) < distance(a) { b } else { a }),
+                (a, b) => a.or(b),
+            };
+        }
+        Ok(least)
+    }
+
+    /// How far one own entry got.
+    fn entry_state(&self, place: Place, id: EntryId, kept: &Kept) -> Option<OwnState> {
+        let refused = |verdict| match verdict {
+            Verdict::Refused(reason) => Some(OwnState::Refused(reason)),
+            _ => None,
+        };
+        if let Some(state) = refused(kept.verdict()) {
+            return Some(state);
+        }
+        if let Some(line) = self.receipts.get(&id) {
+            return Some(refused(line.verdict).unwrap_or(OwnState::Arrived { day: line.day }));
+        }
+        let sent = self.session.as_ref().is_some_and(|session| session.was_sent(place.space, place.seq));
+        Some(if sent { OwnState::OnTheWay } else { OwnState::Saved })
+    }
+}
+
+fn distance(state: OwnState) -> u8 {
+    match state {
+        OwnState::Refused(_) => 0,
+        OwnState::Saved => 1,
+        OwnState::OnTheWay => 2,
+        OwnState::Arrived { .. } => 3,
+    }
+}

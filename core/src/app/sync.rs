@@ -1,0 +1,263 @@
+//! What the app does with frames: check, commit, and only then believe and show.
+
+use super::joined::{encode_receipt_line, encode_sync, is_numbered, sync_key};
+use super::{App, Effect, Then, Timestamp};
+use crate::gate::Verdict;
+use crate::model::{EntryId, SpaceId};
+use crate::replica::{BatchRefusal, Outcome};
+use crate::store::log::{LogHead, LogItem, encode_line};
+use crate::store::{Batch, Table, keys};
+use crate::sync::phone::{Remembered, Session, SessionError};
+use crate::sync::wire::{Frame, Piece, PieceLine, Receipt};
+use crate::view::Numbered;
+
+/// First wait after a lost connection; doubles with each failure.
+const BACKOFF_FIRST_MS: u64 = 1_000;
+/// Longest wait: a phone that finds a network again is heard within this time.
+const BACKOFF_MAX_MS: u64 = 5 * 60 * 1_000;
+
+/// A piece that is being committed.
+pub(super) struct Taken {
+    space: SpaceId,
+    outcomes: Vec<Outcome>,
+    numbers: Vec<(EntryId, Numbered)>,
+    cursor: LogHead,
+}
+
+impl App {
+    pub(super) fn frame(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
+        let result = match Frame::decode(bytes) {
+            Ok(frame) => self.take_frame(frame, effects),
+            Err(_) => Err(SessionError::Frame),
+        };
+        if let Err(error) = result {
+            self.reload();
+            effects.push(Effect::Disconnect(error));
+        }
+    }
+
+    fn take_frame(&mut self, frame: Frame, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
+        let joined = self.joined.as_mut().ok_or(SessionError::OtherWijk)?;
+        if matches!(frame, Frame::Hello { .. }) && joined.session.is_none() {
+            let answered = Session::answer(&frame, &joined.key, &joined.replica, &joined.remembered);
+            let (session, frames) = answered.map_err(|_| SessionError::NotNow)??;
+            joined.session = Some(session);
+            self.failed_connects = 0;
+            effects.extend(frames.iter().map(|frame| Effect::Send(frame.encode())));
+            return Ok(());
+        }
+        let session = joined.session.as_mut().ok_or(SessionError::Frame)?;
+        match frame {
+            Frame::Piece(piece) => self.piece(&piece, effects),
+            Frame::Receipt(receipt) => match session.receipt(receipt, &joined.replica)? {
+                Some(receipt) => {
+                    self.store_receipt(receipt, effects);
+                    Ok(())
+                }
+                None => Ok(()),
+            },
+            Frame::Current { .. } => self.current(&frame, effects),
+            Frame::Restart { space, epoch } => session.restart(space, epoch),
+            Frame::Refused { push, space, code, expected_seq } => {
+                session.refused(push, space, code, expected_seq)?;
+                self.push_more(effects);
+                self.settle(effects);
+                Ok(())
+            }
+            Frame::Bye => Err(SessionError::Goodbye),
+            Frame::Hello { .. } | Frame::Prove { .. } | Frame::Subscribe { .. } | Frame::Push { .. } => {
+                Err(SessionError::Frame)
+            }
+        }
+    }
+
+    fn piece(&mut self, piece: &Piece, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
+        let joined = self.joined.as_mut().ok_or(SessionError::Frame)?;
+        let session = joined.session.as_ref().ok_or(SessionError::Frame)?;
+        let epoch = session.certificate().epoch;
+        let cursor = session.space(piece.space).ok_or(SessionError::Frame)?.cursor;
+        let acked_seq = session.space(piece.space).map_or(0, |state| state.acked_seq);
+        if piece.epoch != epoch || piece.from != cursor.next {
+            return Err(SessionError::LogDiffers);
+        }
+        let admitted = joined.replica.admit(piece.space, &piece.batch()).map_err(|refusal| match refusal {
+            BatchRefusal::Replica(_) => SessionError::NotNow,
+            _ => SessionError::BadEntries,
+        })?;
+        let mut placed = admitted.entries.iter();
+        let (mut head, mut rows, mut numbers) = (cursor, Batch::new(), Vec::new());
+        let count = piece.lines.len();
+        for (at, (line, day, verdict)) in piece.items().enumerate() {
+            let (id, again, shown) = match line {
+                PieceLine::Again(id) => (id, true, true),
+                PieceLine::Next(_) => {
+                    let outcome = placed.next().ok_or(SessionError::BadEntries)?;
+                    (outcome.id, false, is_numbered(outcome.kind) || outcome.place.device == joined.key.id())
+                }
+            };
+            let item = LogItem { id, day, verdict, again };
+            let key = keys::log_line(piece.space, &epoch, head.next);
+            if shown {
+                numbers.push((id, Numbered { number: head.next, day, verdict }));
+            }
+            head = head.after(&item);
+            rows.put(Table::Log, key, encode_line(&item, (at + 1 == count).then_some(&head.hash)));
+        }
+        let remembered = Remembered { epoch, cursor: head, acked_seq };
+        rows.put(Table::Meta, sync_key(piece.space), encode_sync(&remembered));
+        rows.put(Table::Meta, keys::log_head(piece.space, &epoch), crate::store::log::encode_head(&head));
+        let mut batch = joined.replica.take_rows();
+        batch.append(rows);
+        let outcomes = admitted.entries.into_iter().chain(admitted.woken).collect();
+        let taken = Taken { space: piece.space, outcomes, numbers, cursor: head };
+        self.commit(batch, Then::Took(Box::new(taken)), effects);
+        Ok(())
+    }
+
+    pub(super) fn took(&mut self, taken: Taken, effects: &mut Vec<Effect>) {
+        let Some(joined) = &mut self.joined else { return };
+        for (id, numbered) in taken.numbers {
+            joined.view.numbered(id, numbered);
+        }
+        let changed = joined.show(&taken.outcomes);
+        if let Some(session) = &mut joined.session {
+            session.delivered(taken.space, taken.cursor);
+            let certificate = session.certificate();
+            let acked_seq = session.space(taken.space).map_or(0, |state| state.acked_seq);
+            let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq };
+            joined.remembered.insert(taken.space, remembered);
+        }
+        if !changed.is_empty() {
+            effects.push(Effect::Changed(changed));
+        }
+    }
+
+    fn current(&mut self, frame: &Frame, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
+        let joined = self.joined.as_mut().ok_or(SessionError::Frame)?;
+        let session = joined.session.as_mut().ok_or(SessionError::Frame)?;
+        let space = session.current(frame)?;
+        if space == SpaceId::Members {
+            // Now everything the wijk says of its members is here: is this its server?
+            for receipt in session.proven(&joined.replica)? {
+                self.waiting.push_front((Timestamp(0), super::Event::Frame(Frame::Receipt(receipt).encode())));
+            }
+        }
+        self.keep_evidence(space, frame, effects);
+        self.settle(effects);
+        Ok(())
+    }
+
+    /// Keeps the newest signed head of a log: what the server put its name to. Only when it moved, so that a sync in which
+    /// nothing changed writes nothing.
+    fn keep_evidence(&mut self, space: SpaceId, frame: &Frame, effects: &mut Vec<Effect>) {
+        let key = [b"signed-head/".as_slice(), &space.to_bytes()].concat();
+        let bytes = frame.encode();
+        let known = self.store.get(Table::Meta, &key).ok().flatten();
+        if known.as_ref() != Some(&bytes) && self.storing.is_none() {
+            let mut batch = Batch::new();
+            batch.put(Table::Meta, key, bytes);
+            if let Some(session) = self.joined.as_ref().and_then(|joined| joined.session.as_ref()) {
+                let hello = session.certificate();
+                let mut w = crate::cbor::Writer::new();
+                w.array(4).bytes(hello.identity.as_bytes()).bytes(&hello.epoch);
+                w.bytes(hello.epoch_key.as_bytes()).bytes(&hello.signature.0);
+                batch.put(Table::Meta, b"server".to_vec(), w.finish());
+            }
+            self.commit(batch, Then::Kept, effects);
+        }
+    }
+
+    fn store_receipt(&mut self, receipt: Receipt, effects: &mut Vec<Effect>) {
+        let Some(joined) = &mut self.joined else { return };
+        let Some(session) = &joined.session else { return };
+        let mut batch = Batch::new();
+        for line in &receipt.lines {
+            batch.put(Table::Receipt, line.id.as_bytes().as_slice(), encode_receipt_line(line));
+        }
+        if let Some(first) = receipt.lines.first() {
+            let key = keys::log_line(receipt.space, &receipt.epoch, first.number);
+            batch.put(Table::Receipt, key, Frame::Receipt(receipt.clone()).encode());
+        }
+        let (end, state) = (session.end_of(receipt.push), session.space(receipt.space));
+        if let (Some(end), Some(state)) = (end, state) {
+            let acked_seq = state.acked_seq.max(end);
+            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq };
+            batch.put(Table::Meta, sync_key(receipt.space), encode_sync(&remembered));
+        }
+        self.commit(batch, Then::Receipted(Box::new(receipt)), effects);
+    }
+
+    pub(super) fn receipted(&mut self, receipt: &Receipt, effects: &mut Vec<Effect>) {
+        let Some(joined) = &mut self.joined else { return };
+        let mut changed = std::collections::BTreeSet::new();
+        for line in &receipt.lines {
+            if let Some(place) = joined.replica.place_of(line.id).ok().flatten()
+                && let Some(entry) = joined.replica.entry(place).ok().flatten()
+            {
+                changed.insert(entry.subject);
+                if matches!(line.verdict, Verdict::Refused(_)) {
+                    // The server left this change out, so the next one must not build on this session.
+                    joined.sessions.remove(&entry.subject);
+                }
+            }
+            joined.receipts.insert(line.id, line.clone());
+        }
+        if let Some(session) = &mut joined.session
+            && let Some(acked_seq) = session.acknowledged(receipt)
+            && let Some(state) = session.space(receipt.space)
+        {
+            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq };
+            joined.remembered.insert(receipt.space, remembered);
+        }
+        effects.push(Effect::Changed(changed));
+        self.push_more(effects);
+    }
+
+    /// Sends own entries that were written since, if a connection is there.
+    pub(super) fn push_more(&mut self, effects: &mut Vec<Effect>) {
+        let Some(joined) = &mut self.joined else { return };
+        let Some(session) = &mut joined.session else { return };
+        match session.push(&joined.replica) {
+            Ok(frames) => effects.extend(frames.iter().map(|frame| Effect::Send(frame.encode()))),
+            Err(_) => effects.push(Effect::Disconnect(SessionError::NotNow)),
+        }
+    }
+
+    /// Says so when nothing is left to do on this connection.
+    pub(super) fn settle(&mut self, effects: &mut Vec<Effect>) {
+        let Some(joined) = &self.joined else { return };
+        let Some(session) = &joined.session else { return };
+        if self.storing.is_none() && self.waiting.is_empty() && session.is_settled(&joined.replica, joined.key.id()) {
+            effects.push(Effect::Settled { refusal: session.refusal() });
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(joined) = &mut self.joined else { return };
+        joined.session = None;
+        self.failed_connects = self.failed_connects.saturating_add(1);
+        let wait = backoff_ms(self.failed_connects, joined.key.id().as_bytes());
+        effects.push(Effect::ConnectAt(Timestamp(now.0.saturating_add(wait))));
+    }
+}
+
+/// How long to wait before the next try: doubling, at most five minutes, spread by device so that a whole meeting doesn't
+/// come back in the same second.
+fn backoff_ms(failures: u32, device: &[u8; 32]) -> u64 {
+    let longest = BACKOFF_FIRST_MS.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(BACKOFF_MAX_MS);
+    let spread = u64::from(device[(failures as usize) % 32]);
+    longest / 2 + longest / 2 * spread / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_grows_stays_bounded_and_differs_between_devices() {
+        let waits: Vec<u64> = (1..40).map(|failures| backoff_ms(failures, &[128; 32])).collect();
+        assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]));
+        assert!(waits.iter().all(|wait| (BACKOFF_FIRST_MS / 2..=BACKOFF_MAX_MS).contains(wait)));
+        assert_ne!(backoff_ms(3, &[0; 32]), backoff_ms(3, &[255; 32]));
+    }
+}

@@ -1,0 +1,341 @@
+//! The phone's side of one connection: what it sends in which order, and what it believes of what comes back.
+//!
+//! A receipt counts only when its signature is that of the epoch key, the epoch key is certified by the server's identity,
+//! and the identity is the one the wijk's root named. On the very first connection that is known only when `members` is
+//! complete, so receipts that come before wait. Not here: storing anything; the app commits and then goes on.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::wire::{Frame, Receipt, RefusalCode};
+use super::{ServerCertificate, head_message, prove_message, receipt_message};
+use crate::entry::sign::{self, Key};
+use crate::gate::limits::{BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX};
+use crate::model::{DeviceId, SpaceId, WijkId};
+use crate::replica::{Hashes, Replica, ReplicaError, RunBatch};
+use crate::store::log::{Epoch, LogHead};
+
+/// Spaces a phone follows, in the order their pieces are needed.
+pub const SPACES: [SpaceId; 2] = [SpaceId::Members, SpaceId::Open];
+/// Pushes under way at once: enough to fill a slow line, few enough that little is sent twice when it breaks.
+const PUSHES_IN_FLIGHT_MAX: usize = 8;
+/// Entries of one push.
+const PUSH_ENTRIES_MAX: usize = BATCH_ENTRIES_MAX / 4;
+
+/// Why a phone ends a connection. The text is for logs and names no person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// A frame can't be read.
+    #[error("the server sent a frame that can't be read")]
+    Frame,
+    /// Another wijk answers at this address.
+    #[error("another wijk answers at this address")]
+    OtherWijk,
+    /// The server's certificate is false, or its identity isn't the one the wijk names.
+    #[error("the server can't prove that it is this wijk's server")]
+    FalseServer,
+    /// A signature of the server is false.
+    #[error("a signature of the server is false")]
+    FalseSignature,
+    /// What came isn't what was asked for.
+    #[error("the server's log doesn't fit what it sent before")]
+    LogDiffers,
+    /// A run of the server didn't pass the gate.
+    #[error("the server sent entries that can't be placed")]
+    BadEntries,
+    /// The server asked to come back later.
+    #[error("the server asked to try again later")]
+    NotNow,
+    /// The server ended.
+    #[error("the server said goodbye")]
+    Goodbye,
+}
+
+/// Where one space stands on this connection.
+#[derive(Clone, Copy, Debug)]
+pub struct SpaceState {
+    /// What was delivered and committed.
+    pub cursor: LogHead,
+    /// Next own sequence number to push.
+    pub next_seq: u64,
+    /// Own entries before this one stand in receipts.
+    pub acked_seq: u64,
+    /// Whether the end of the log was reached.
+    pub current: bool,
+    /// Whether the server refused this space or our entries in it.
+    pub refused: Option<RefusalCode>,
+    /// Whether hashes are sent along, because the server lacked a subject.
+    pub hashes: Hashes,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    push: u64,
+    space: SpaceId,
+    end_seq: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session {
+    wijk: WijkId,
+    key: Key,
+    certificate: ServerCertificate,
+    spaces: BTreeMap<SpaceId, SpaceState>,
+    in_flight: VecDeque<InFlight>,
+    next_push: u64,
+    /// Receipts of a server that is not known to be the wijk's yet.
+    unproven: Vec<Receipt>,
+}
+
+/// What a phone remembers of a space between connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Remembered {
+    /// Epoch of both numbers.
+    pub epoch: Epoch,
+    /// What was delivered.
+    pub cursor: LogHead,
+    /// Own entries before this one stand in receipts.
+    pub acked_seq: u64,
+}
+
+impl Session {
+    /// Answers a server's `Hello` with everything the phone has to say, in one flight.
+    ///
+    /// # Errors
+    /// When the server isn't the wijk's, or own entries can't be read.
+    pub fn answer(
+        hello: &Frame,
+        key: &Key,
+        replica: &Replica,
+        remembered: &BTreeMap<SpaceId, Remembered>,
+    ) -> Result<Result<(Self, Vec<Frame>), SessionError>, ReplicaError> {
+        let Frame::Hello { wijk, certificate, nonce } = hello else { return Ok(Err(SessionError::Frame)) };
+        if *wijk != replica.wijk() {
+            return Ok(Err(SessionError::OtherWijk));
+        }
+        let named = replica.members().server();
+        if !certificate.is_valid(*wijk) || named.is_some_and(|identity| identity != certificate.identity) {
+            return Ok(Err(SessionError::FalseServer));
+        }
+        let spaces = SPACES.into_iter().map(|space| {
+            let known = remembered.get(&space).filter(|known| known.epoch == certificate.epoch);
+            let empty = LogHead::empty(*wijk, space, &certificate.epoch);
+            let acked_seq = known.map_or(0, |known| known.acked_seq);
+            let cursor = known.map_or(empty, |known| known.cursor);
+            let hashes = Hashes::Omitted;
+            (space, SpaceState { cursor, next_seq: acked_seq, acked_seq, current: false, refused: None, hashes })
+        });
+        let mut session = Self {
+            wijk: *wijk,
+            key: key.clone(),
+            certificate: certificate.clone(),
+            spaces: spaces.collect(),
+            in_flight: VecDeque::new(),
+            next_push: 0,
+            unproven: Vec::new(),
+        };
+        let proof = key.sign(&prove_message(*wijk, certificate.epoch_key, nonce));
+        let mut frames = vec![Frame::Prove { device: key.id(), signature: proof }];
+        frames.extend(session.push(replica)?);
+        for (space, state) in &session.spaces {
+            frames.push(Frame::Subscribe { space: *space, epoch: certificate.epoch, cursor: state.cursor });
+        }
+        Ok(Ok((session, frames)))
+    }
+
+    /// Pushes of own entries that were not sent on this connection yet, as many as may be under way.
+    ///
+    /// # Errors
+    /// When own entries can't be read.
+    pub fn push(&mut self, replica: &Replica) -> Result<Vec<Frame>, ReplicaError> {
+        let mut frames = Vec::new();
+        for space in SPACES {
+            while self.in_flight.len() < PUSHES_IN_FLIGHT_MAX {
+                let Some(state) = self.spaces.get_mut(&space).filter(|state| state.refused.is_none()) else { break };
+                let device = self.key.id();
+                let packed = replica.pack_chain(
+                    space,
+                    device,
+                    state.next_seq,
+                    PUSH_ENTRIES_MAX,
+                    BATCH_BYTES_TARGET,
+                    state.hashes,
+                )?;
+                let Some(packed) = packed else { break };
+                let end_seq = state.next_seq + packed.run.entries.len() as u64;
+                state.next_seq = end_seq;
+                let push = self.next_push;
+                self.next_push += 1;
+                self.in_flight.push_back(InFlight { push, space, end_seq });
+                frames.push(Frame::Push { push, space, batch: RunBatch { runs: vec![packed.run], order: Vec::new() } });
+            }
+        }
+        Ok(frames)
+    }
+
+    /// Who the server is.
+    #[must_use]
+    pub fn certificate(&self) -> &ServerCertificate {
+        &self.certificate
+    }
+
+    /// Where a space stands.
+    #[must_use]
+    pub fn space(&self, space: SpaceId) -> Option<&SpaceState> {
+        self.spaces.get(&space)
+    }
+
+    /// Whether an own entry was sent on this connection.
+    #[must_use]
+    pub fn was_sent(&self, space: SpaceId, seq: u64) -> bool {
+        self.spaces.get(&space).is_some_and(|state| seq < state.next_seq)
+    }
+
+    /// Whether the identity of the server is the one the root named.
+    #[must_use]
+    pub fn is_proven(&self, replica: &Replica) -> bool {
+        replica.members().server() == Some(self.certificate.identity)
+    }
+
+    /// Checks a receipt. Returns it when it counts now, and nothing when it waits until the server is proven.
+    ///
+    /// # Errors
+    /// When it isn't the server's or answers nothing that was sent.
+    pub fn receipt(&mut self, receipt: Receipt, replica: &Replica) -> Result<Option<Receipt>, SessionError> {
+        let message = receipt_message(self.wijk, &receipt);
+        if receipt.epoch != self.certificate.epoch
+            || !sign::verify(self.certificate.epoch_key, &message, &receipt.signature)
+        {
+            return Err(SessionError::FalseSignature);
+        }
+        let expected = self.in_flight.front();
+        if expected.is_none_or(|sent| sent.push != receipt.push || sent.space != receipt.space) {
+            return Err(SessionError::LogDiffers);
+        }
+        if self.is_proven(replica) {
+            Ok(Some(receipt))
+        } else {
+            self.unproven.push(receipt);
+            Ok(None)
+        }
+    }
+
+    /// Receipts that waited for the proof of the server; taken when `members` is complete.
+    ///
+    /// # Errors
+    /// When the wijk names another server, or none.
+    pub fn proven(&mut self, replica: &Replica) -> Result<Vec<Receipt>, SessionError> {
+        if self.is_proven(replica) { Ok(std::mem::take(&mut self.unproven)) } else { Err(SessionError::FalseServer) }
+    }
+
+    /// Own entries before this sequence number are receipted, now that the receipt is stored.
+    pub fn acknowledged(&mut self, receipt: &Receipt) -> Option<u64> {
+        let at = self.in_flight.iter().position(|sent| sent.push == receipt.push)?;
+        let sent = self.in_flight.remove(at)?;
+        let state = self.spaces.get_mut(&sent.space)?;
+        state.acked_seq = state.acked_seq.max(sent.end_seq);
+        Some(state.acked_seq)
+    }
+
+    /// The end of the sequence numbers that a receipt answers for.
+    #[must_use]
+    pub fn end_of(&self, push: u64) -> Option<u64> {
+        self.in_flight.iter().find(|sent| sent.push == push).map(|sent| sent.end_seq)
+    }
+
+    /// A refusal of a push or a subscription.
+    ///
+    /// # Errors
+    /// When the connection can't go on.
+    pub fn refused(
+        &mut self,
+        push: Option<u64>,
+        space: SpaceId,
+        code: RefusalCode,
+        expected_seq: Option<u64>,
+    ) -> Result<(), SessionError> {
+        self.in_flight.retain(|sent| Some(sent.push) != push);
+        let Some(state) = self.spaces.get_mut(&space) else { return Err(SessionError::Frame) };
+        match code {
+            RefusalCode::NotNow => return Err(SessionError::NotNow),
+            // The server stands elsewhere than we thought: what we sent behind the gap is refused too, so begin there
+            // again. Once: a server that goes on asking would keep a phone sending for ever.
+            RefusalCode::Gap if state.hashes == Hashes::Omitted => {
+                let expected = expected_seq.ok_or(SessionError::Frame)?;
+                if expected < state.next_seq {
+                    state.next_seq = expected;
+                    state.acked_seq = state.acked_seq.min(expected);
+                }
+                state.hashes = Hashes::Given;
+            }
+            RefusalCode::UnknownSubject if state.hashes == Hashes::Omitted => {
+                state.hashes = Hashes::Given;
+                state.next_seq = state.acked_seq;
+            }
+            // Pushes that were under way behind the one that was sent again.
+            RefusalCode::Gap | RefusalCode::UnknownSubject if !self.in_flight.is_empty() => {}
+            _ => state.refused = Some(code),
+        }
+        if push.is_none() {
+            state.current = true;
+        }
+        Ok(())
+    }
+
+    /// Checks a signed head. It must be the one this phone computed itself.
+    ///
+    /// # Errors
+    /// When it isn't.
+    pub fn current(&mut self, frame: &Frame) -> Result<SpaceId, SessionError> {
+        let Frame::Current { space, epoch, head, signature } = frame else { return Err(SessionError::Frame) };
+        let message = head_message(self.wijk, *space, epoch, head);
+        if *epoch != self.certificate.epoch || !sign::verify(self.certificate.epoch_key, &message, signature) {
+            return Err(SessionError::FalseSignature);
+        }
+        let state = self.spaces.get_mut(space).ok_or(SessionError::Frame)?;
+        if state.cursor != *head {
+            return Err(SessionError::LogDiffers);
+        }
+        state.current = true;
+        Ok(*space)
+    }
+
+    /// The server's log is another one than the cursor's: begin from nothing.
+    ///
+    /// # Errors
+    /// When the space isn't followed or the epoch is another one.
+    pub fn restart(&mut self, space: SpaceId, epoch: Epoch) -> Result<(), SessionError> {
+        if epoch != self.certificate.epoch {
+            return Err(SessionError::LogDiffers);
+        }
+        let state = self.spaces.get_mut(&space).ok_or(SessionError::Frame)?;
+        state.cursor = LogHead::empty(self.wijk, space, &epoch);
+        state.current = false;
+        Ok(())
+    }
+
+    /// A piece was committed.
+    pub fn delivered(&mut self, space: SpaceId, cursor: LogHead) {
+        if let Some(state) = self.spaces.get_mut(&space) {
+            state.cursor = cursor;
+            state.current = false;
+        }
+    }
+
+    /// Whether there is nothing left to send, to wait for or to receive.
+    #[must_use]
+    pub fn is_settled(&self, replica: &Replica, device: DeviceId) -> bool {
+        let sent_all = |space: SpaceId, state: &SpaceState| {
+            state.refused.is_some() || replica.head(space, device).is_none_or(|head| head.seq < state.acked_seq)
+        };
+        self.in_flight.is_empty()
+            && self.unproven.is_empty()
+            && self.spaces.iter().all(|(space, state)| state.current && sent_all(*space, state))
+    }
+
+    /// Why the server refused a space or our entries in it, if it did.
+    #[must_use]
+    pub fn refusal(&self) -> Option<RefusalCode> {
+        self.spaces.values().find_map(|state| state.refused)
+    }
+}
