@@ -6,6 +6,8 @@
 //!
 //! Not here: what the rows mean. [`keys`] says how keys are built, `replica` what stands under them.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod keys;
 pub mod log;
 mod memory;
