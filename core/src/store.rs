@@ -8,6 +8,8 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+#[cfg(feature = "disk")]
+pub mod disk;
 pub mod keys;
 pub mod log;
 mod memory;
