@@ -221,6 +221,47 @@ fn nothing_acknowledged_is_lost_in_a_hundred_power_cuts() {
 }
 
 #[test]
+fn threads_that_share_flushes_lose_nothing_acknowledged_in_a_power_cut() {
+    let mut torn = 0;
+    for seed in 0..60 {
+        let mut random = Random(seed);
+        let world = World::new();
+        let (store, _) = world.open().unwrap();
+        world.files.fail_after(random.below(60));
+        let acknowledged = std::thread::scope(|scope| {
+            let worker = |thread: u8| {
+                let store = &store;
+                move || {
+                    let commit = |number: u8| {
+                        let mut batch = Batch::new();
+                        batch.put(Table::Entry, vec![thread, number, 0], vec![number; 300]);
+                        batch.put(Table::Entry, vec![thread, number, 1], vec![number; 300]);
+                        store.commit(&batch).is_ok()
+                    };
+                    (0..30).take_while(|number| commit(*number)).count()
+                }
+            };
+            let workers: Vec<_> = (0..8).map(|thread| scope.spawn(worker(thread))).collect();
+            workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+        });
+        drop(store);
+        world.files.power_cut(seed);
+        let (store, report) = world.open().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        torn += u32::from(report.torn_bytes_cut > 300);
+        let found = rows(&store);
+        for (thread, count) in acknowledged.into_iter().enumerate() {
+            for number in 0..30 {
+                let half = |half| found.get(&vec![thread as u8, number, half]) == Some(&vec![number; 300]);
+                assert_eq!(half(0), half(1), "seed {seed}: half a batch");
+                assert!(half(0) || usize::from(number) >= count, "seed {seed}: acknowledged and lost");
+                assert!(!half(0) || usize::from(number) <= count, "seed {seed}: never committed");
+            }
+        }
+    }
+    assert!(torn > 5, "{torn}");
+}
+
+#[test]
 fn an_index_that_is_lost_or_scribbled_over_never_changes_an_answer() {
     let mut rebuilt = 0;
     for seed in 0..100 {

@@ -14,6 +14,9 @@ use crate::store::StoreError;
 /// Suffix of a file that is being written and not yet part of the store.
 pub(super) const FRESH_SUFFIX: &str = ".tmp";
 
+/// Whatever a caller asks for, a segment takes no more frames from here on, 1 GiB: offsets stay within 32 bits.
+const SEGMENT_BYTES_CAP: u64 = 1 << 30;
+
 /// The writing end of a journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -43,6 +46,7 @@ impl Journal {
         segment_bytes_max: u64,
         (segments, end, next_frame): (Segments, u64, u64),
     ) -> Self {
+        let segment_bytes_max = segment_bytes_max.min(SEGMENT_BYTES_CAP);
         Self { files, dir, store_id, segment_bytes_max, segments, end, next_frame, stopped: false }
     }
 
