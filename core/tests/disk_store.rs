@@ -411,6 +411,7 @@ fn after_a_clean_close_even_the_last_frame_counts_as_acknowledged() {
     world.files.scribble(&first_segment(), flipped);
     let (store, report) = world.open().unwrap();
     assert_eq!(report.index_rebuilt, None);
+    assert!(world.files.content(&Path::new(DIR).join("manifest")).is_none(), "an open store has no manifest");
     for _ in 0..2 {
         assert!(matches!(store.get(Table::Entry, &[3]), Err(StoreError::Damaged { .. })));
         assert_eq!(store.get(Table::Entry, &[2]).unwrap(), Some(vec![1; 40]));

@@ -5,7 +5,6 @@
 //! with the journal. Must never flush on the way of a commit, and never be trusted after anything but a clean stop whose
 //! file checksum still fits. Guarding one call costs nothing measurable; sled's background threads can still print panics.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Bound;
@@ -24,8 +23,6 @@ const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long sled may take to flush and stop.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Rows per sled batch while filling a new generation: enough to make the cost of a batch vanish, little memory.
-const FILL_ROWS: usize = 1000;
 /// How much of a file is read at once for its checksum.
 const CHECKSUM_STEP_BYTES: usize = 256 * 1024;
 const DIR_PREFIX: &str = "index-";
@@ -133,14 +130,7 @@ impl SledIndex {
     pub fn build(root: &Path, generation: u64, live: &Live) -> Result<Self, IndexFailed> {
         let index = Self::open(root, generation)?;
         let db = index.db()?;
-        let mut rows = live.iter().peekable();
-        while rows.peek().is_some() {
-            let mut batch = sled::Batch::default();
-            for (key, at) in rows.by_ref().take(FILL_ROWS) {
-                batch.insert(key.as_slice(), &at.encode()[..]);
-            }
-            guard(|| db.apply_batch(batch))?;
-        }
+        guard(|| live.iter().try_for_each(|(key, at)| db.insert(key, &at.encode()[..]).map(|_| ())))?;
         Ok(index)
     }
 
@@ -169,18 +159,14 @@ impl SledIndex {
 
     fn apply(&self, changes: &[(Vec<u8>, Option<Location>)]) -> Result<(), IndexFailed> {
         let db = self.db()?;
-        let mut last = BTreeMap::new();
-        for (key, at) in changes {
-            last.insert(key.as_slice(), at);
-        }
-        let mut batch = sled::Batch::default();
-        for (key, at) in last {
-            match at {
-                Some(at) => batch.insert(key, &at.encode()[..]),
-                None => batch.remove(key),
-            }
-        }
-        guard(|| db.apply_batch(batch))
+        // One by one: a sled batch costs more time and memory, and its atomicity is not needed. Nobody reads meanwhile, and
+        // what a crash leaves is not trusted.
+        guard(|| {
+            changes.iter().try_for_each(|(key, at)| match at {
+                Some(at) => db.insert(key, &at.encode()[..]).map(|_| ()),
+                None => db.remove(key).map(|_| ()),
+            })
+        })
     }
 
     /// Stops sled, flushes its files for good and returns their checksum, for the manifest.
