@@ -10,10 +10,12 @@
 //! checksum, its table and its key. What sled says wrong, or does not say because it panicked, has it set aside and built anew
 //! from the journal; when it cannot be built the index is kept in memory.
 //!
-//! Must never acknowledge what is not flushed, cut anything that might be acknowledged, or answer with other bytes than went in.
+//! Must never acknowledge what is not flushed, cut what is known to be acknowledged, or answer with other bytes than went in.
 //! Limits: commits wait while the store scrubs, and reads too while it rebuilds its index: one pass over the journal and one
 //! over the rows, some 3 s for 500,000. Every segment is an open file; tombstones stay; a last segment that vanishes as a
-//! whole after a crash cannot be noticed. Next: [`frame`] for the bytes, [`replay`] for what counts as damage, [`scrub`] for erasing.
+//! whole after a crash cannot be noticed. Bytes that rot in the very last flush
+//! before a crash look like a torn tail and are cut, reported as such. Next: `frame` for the bytes, `replay` for what counts
+//! as damage, `scrub` for erasing.
 
 mod files;
 mod frame;
