@@ -6,6 +6,10 @@
 //!
 //! Not here: what the rows mean. [`keys`] says how keys are built, `replica` what stands under them.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+#[cfg(feature = "disk")]
+pub mod disk;
 pub mod keys;
 pub mod log;
 mod memory;

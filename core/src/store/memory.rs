@@ -62,3 +62,14 @@ impl Store for MemoryStore {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance;
+
+    #[test]
+    fn the_memory_store_keeps_every_promise() {
+        conformance::run(&mut || Box::new(MemoryStore::new()));
+    }
+}

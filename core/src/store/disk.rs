@@ -1,0 +1,518 @@
+//! The store on a disk: an append-only journal that alone is the truth, and sled as an index that can be lost at any time.
+//!
+//! ```text
+//! dir/lock                    held while the store is open
+//! dir/manifest                only between a clean close and the next opening
+//! dir/journal/00000001.seg …  every batch, checksummed, flushed before its commit returns
+//! dir/index-N/                sled: where each row stands in the journal
+//! ```
+//! A commit is written and flushed to the journal first and put into the index after. Every value read is checked against its
+//! checksum, its table and its key. What sled says wrong, or does not say because it panicked, has it set aside and built anew
+//! from the journal; when it cannot be built the index is kept in memory.
+//!
+//! Must never acknowledge what is not flushed, cut what is known to be acknowledged, or answer with other bytes than went in.
+//! Limits: commits wait while the store scrubs, and reads too while it rebuilds its index: one pass over the journal and one
+//! over the rows, some 3 s for 500,000. Every segment is an open file; tombstones stay; a last segment that vanishes as a
+//! whole after a crash cannot be noticed. Bytes that rot in the very last flush
+//! before a crash look like a torn tail and are cut, reported as such. Next: `frame` for the bytes, `replay` for what counts
+//! as damage, `scrub` for erasing.
+
+mod files;
+mod frame;
+mod group;
+mod index;
+mod journal;
+mod manifest;
+mod open;
+mod replay;
+mod scrub;
+#[cfg(any(test, feature = "testing"))]
+pub mod sim;
+mod verify;
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use files::io_error;
+pub use files::{Files, LockGuard, LockMode, RealFiles, StoreFile};
+pub use frame::StoreId;
+use frame::{EncodedBatch, Location, decode_op, index_key};
+use group::Group;
+use index::{Index, IndexFailed, SledIndex};
+use journal::Journal;
+use manifest::Manifest;
+pub use replay::Damage;
+use replay::{Live, Reading, Segments, Until, replay, segment_name};
+pub use verify::{ReadOnlyDisk, Verification};
+
+use super::{Batch, Row, Store, StoreError, Table};
+
+/// A segment takes no more frames when it has reached this, 16 MiB: after a crash at most so much is written anew (some
+/// 50 ms), and 10 GB of journal need 640 open files where systems allow 1,024.
+pub const SEGMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct DiskOptions {
+    /// The id of a new store; drawn when not given. An existing store must carry it, if given.
+    pub store_id: Option<StoreId>,
+    /// When a segment is full; only tests have a reason to change it.
+    pub segment_bytes_max: u64,
+    /// Where the index goes, if not beside the journal: a folder whose loss costs nothing.
+    pub index_root: Option<PathBuf>,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        Self { store_id: None, segment_bytes_max: SEGMENT_BYTES_MAX, index_root: None }
+    }
+}
+
+/// Why the index was built anew while opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RebuildReason {
+    /// The store was not closed.
+    NotClosed,
+    /// The manifest is damaged.
+    ManifestUnreadable,
+    /// The manifest is of another version.
+    ManifestVersion,
+    /// The journal is not as long as when the store was closed.
+    JournalDiffers,
+    /// The index's files are not those of when the store was closed.
+    IndexDiffers,
+    /// sled refused, panicked or hung.
+    IndexFailed,
+}
+
+/// What opening found and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Frames in the journal.
+    pub frames: u64,
+    /// Bytes at the journal's end that belonged to commits that never returned, and are gone.
+    pub torn_bytes_cut: u64,
+    /// Why the index was built anew; `None` when it was there or the store is new.
+    pub index_rebuilt: Option<RebuildReason>,
+    /// Whether sled could not be had and the index is in memory.
+    pub index_in_memory: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    index: Index,
+    segments: Arc<Segments>,
+    /// Grows with every index; names the sled folder too.
+    generation: u64,
+}
+
+/// A store on a disk. See the module for how it keeps its promises.
+///
+/// Dropping it without [`DiskStore::close`] is a crash: nothing is lost, but the next opening reads the whole journal.
+#[derive(Debug)]
+pub struct DiskStore {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    index_root: PathBuf,
+    store_id: StoreId,
+    // Order of locks: journal before state.
+    journal: Mutex<Journal>,
+    state: RwLock<State>,
+    group: Group,
+    /// The journal was found damaged while running: no use in reading all of it again at every wrong value.
+    journal_damaged: AtomicBool,
+    closed: AtomicBool,
+    lock: Mutex<Option<LockGuard>>,
+}
+
+/// Why a value could not be read at a place.
+enum ReadFault {
+    /// What stands there is not the row asked for.
+    Wrong(String),
+    /// The system refused.
+    Error(StoreError),
+}
+
+impl DiskStore {
+    /// Opens the store in `dir`, making it when it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when another holds it; [`StoreError::Damaged`] when acknowledged data may be lost: then nothing was
+    /// changed, and [`DiskStore::open_read_only`] tells what is wrong.
+    pub fn open(dir: &Path, options: DiskOptions) -> Result<(Self, OpenReport), StoreError> {
+        Self::open_in(Arc::new(RealFiles), dir, options)
+    }
+
+    /// As [`DiskStore::open`], on another file system. The index is always on the real one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_in(files: Arc<dyn Files>, dir: &Path, options: DiskOptions) -> Result<(Self, OpenReport), StoreError> {
+        open::open(files, dir, options)
+    }
+
+    /// Reads the whole store, changing nothing, and says all that is wrong with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when another writes to it, or when files cannot be read; damage is no error here.
+    pub fn open_read_only(dir: &Path) -> Result<(ReadOnlyDisk, Verification), StoreError> {
+        ReadOnlyDisk::open_in(&RealFiles, dir)
+    }
+
+    /// The store's id.
+    #[must_use]
+    pub fn store_id(&self) -> StoreId {
+        self.store_id
+    }
+
+    /// Stops cleanly: what was committed is durable already; this lets the next opening trust the index. Commits and reads
+    /// after it answer [`StoreError::Closed`]. Closing twice is no error.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] when the store had stopped after an error.
+    pub fn close(&self) -> Result<(), StoreError> {
+        if self.closed.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let mut journal = self.journal();
+        let had_stopped = journal.is_stopped();
+        journal.stop();
+        let (index, generation) = {
+            let mut state = self.state_mut();
+            (std::mem::replace(&mut state.index, Index::Gone), state.generation)
+        };
+        if let (Index::Sled(sled), false) = (index, had_stopped) {
+            // Without a manifest the next opening builds the index anew: slower, not wrong.
+            if let Ok(index_crc) = sled.finish() {
+                let _ = self.write_manifest(&journal, generation, index_crc);
+            }
+        }
+        drop(journal);
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if had_stopped { Err(self.closed()) } else { Ok(()) }
+    }
+
+    fn write_manifest(&self, journal: &Journal, generation: u64, index_crc: u32) -> Result<(), StoreError> {
+        let mut segments = Vec::new();
+        for (number, file) in &journal.segments {
+            segments.push((*number, file.size().map_err(|error| io_error(&journal.path(*number), error))?));
+        }
+        let next_frame = journal.next_frame;
+        let manifest = Manifest { store_id: self.store_id, generation, index_crc, next_frame, segments };
+        manifest.write(self.files.as_ref(), &self.dir)
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn closed(&self) -> StoreError {
+        StoreError::Closed { place: self.dir.display().to_string() }
+    }
+
+    /// The leader's work for a group of commits.
+    fn append(&self, batches: &[&EncodedBatch]) -> Result<(), StoreError> {
+        let mut journal = self.journal();
+        let changes = journal.append(batches)?;
+        let mut state = self.state_mut();
+        if state.segments.len() != journal.segments.len() {
+            state.segments = Arc::new(journal.segments.clone());
+        }
+        if state.index.apply(&changes).is_err() {
+            let hopeless = self.journal_damaged.load(Ordering::Relaxed);
+            if hopeless || self.rebuild(&journal, &mut state).is_err() {
+                // The commit is durable, but this index lacks it and must not say that a row isn't there.
+                state.index = Index::Gone;
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds the index anew from the journal.
+    fn rebuild(&self, journal: &Journal, state: &mut State) -> Result<(), StoreError> {
+        let read = replay(&journal.dir, &journal.segments, Until::RunningTo(journal.end), Reading::Strict);
+        if matches!(read, Err(StoreError::Damaged { .. })) {
+            self.journal_damaged.store(true, Ordering::Relaxed);
+        }
+        let index = self.build(state.generation + 1, read?.live);
+        Self::install(journal, state, index);
+        Ok(())
+    }
+
+    /// A new index: in sled, or in memory when sled cannot.
+    fn build(&self, generation: u64, live: Live) -> Index {
+        match SledIndex::build(&self.index_root, generation, &live) {
+            Ok(sled) => Index::Sled(sled),
+            Err(IndexFailed) => Index::Memory(live),
+        }
+    }
+
+    /// Takes the next generation of the index into use, and the segments it points into.
+    fn install(journal: &Journal, state: &mut State, index: Index) {
+        state.generation += 1;
+        state.segments = Arc::new(journal.segments.clone());
+        if let Index::Sled(old) = std::mem::replace(&mut state.index, index) {
+            old.remove();
+        }
+    }
+
+    /// Sets an index aside that said something wrong, unless another thread did so meanwhile.
+    fn distrust(&self, generation: u64) -> Result<(), StoreError> {
+        let journal = self.journal();
+        let mut state = self.state_mut();
+        if state.generation != generation {
+            return Ok(());
+        }
+        self.rebuild(&journal, &mut state)
+    }
+
+    /// Finds places in the index and reads them; on anything wrong builds the index anew and tries once more.
+    fn find<T>(
+        &self,
+        look_up: impl Fn(&Index) -> Result<T, IndexFailed>,
+        read: impl Fn(T, &Segments) -> Result<Found, ReadFault>,
+    ) -> Result<Found, StoreError> {
+        let mut tried = false;
+        loop {
+            if self.closed.load(Ordering::SeqCst) {
+                return Err(self.closed());
+            }
+            let (places, segments, generation) = {
+                let state = self.state();
+                (look_up(&state.index), Arc::clone(&state.segments), state.generation)
+            };
+            let what = match places.map(|places| read(places, &segments)) {
+                Ok(Ok(found)) => return Ok(found),
+                Ok(Err(ReadFault::Error(error))) => return Err(error),
+                Ok(Err(ReadFault::Wrong(what))) => what,
+                Err(IndexFailed) => "the index failed".into(),
+            };
+            if tried || self.journal_damaged.load(Ordering::Relaxed) {
+                return Err(StoreError::Damaged { place: self.dir.display().to_string(), what });
+            }
+            tried = true;
+            self.distrust(generation)?;
+        }
+    }
+}
+
+type Found = Vec<Row>;
+
+/// Reads the value of one row at its place and checks that it is that row's.
+fn read_row(
+    store_id: &StoreId,
+    segments: &Segments,
+    at: Location,
+    table: Table,
+    key: &[u8],
+) -> Result<Vec<u8>, ReadFault> {
+    let name = segment_name(at.segment);
+    let wrong = |what: &str| ReadFault::Wrong(format!("{name} at byte {}: {what}", at.offset));
+    let file = segments.get(&at.segment).ok_or_else(|| wrong("no such segment"))?;
+    // A wild length from the index must not ask for all memory.
+    if at.length as usize > frame::OP_BYTES_MAX {
+        return Err(wrong("row has a wild length"));
+    }
+    let mut bytes = vec![0; at.length as usize];
+    match file.read_exact_at(&mut bytes, u64::from(at.offset)) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(wrong("the segment ends before")),
+        Err(error) => return Err(ReadFault::Error(io_error(Path::new(&name), error))),
+        Ok(()) => {}
+    }
+    let op = decode_op(store_id, &bytes).map_err(wrong)?;
+    if op.crc != at.crc || op.bytes.len() != bytes.len() {
+        return Err(wrong("another row than the index says"));
+    }
+    if op.table != table || op.key != key {
+        return Err(wrong("a row of another key"));
+    }
+    let value = op.value.ok_or_else(|| wrong("a deletion where a value should be"))?;
+    let start = bytes.len() - value.len();
+    bytes.drain(..start);
+    Ok(bytes)
+}
+
+/// The bounds of a scan as keys of the index; `None` when nothing can be in it.
+fn bounds(table: Table, from: &[u8], to: Option<&[u8]>, limit: usize) -> Option<(Vec<u8>, Vec<u8>)> {
+    if limit == 0 || to.is_some_and(|to| to <= from) {
+        return None;
+    }
+    let end = to.map_or_else(|| vec![table as u8 + 1], |to| index_key(table, to));
+    Some((index_key(table, from), end))
+}
+
+impl Store for DiskStore {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let wanted = index_key(table, key);
+        let rows = self.find(
+            |index| index.get(&wanted),
+            |at, segments| {
+                let Some(at) = at else { return Ok(Vec::new()) };
+                let value = read_row(&self.store_id, segments, at, table, key)?;
+                Ok(vec![Row { key: Vec::new(), value }])
+            },
+        )?;
+        Ok(rows.into_iter().next().map(|row| row.value))
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        let Some((from, to)) = bounds(table, from, to, limit) else { return Ok(Vec::new()) };
+        self.find(
+            |index| index.range(&from, &to, limit),
+            |places, segments| {
+                let row = |(key, at): (Vec<u8>, Location)| {
+                    let key = key[1..].to_vec();
+                    let value = read_row(&self.store_id, segments, at, table, &key)?;
+                    Ok(Row { key, value })
+                };
+                places.into_iter().map(row).collect()
+            },
+        )
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(self.closed());
+        }
+        let encoded = EncodedBatch::new(&self.store_id, batch)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let stopped = || {
+            self.journal().stop();
+            self.closed()
+        };
+        self.group.commit(encoded, |batches| self.append(batches), stopped)
+    }
+
+    fn scrub(&self) -> Result<(), StoreError> {
+        let mut journal = self.journal();
+        if journal.is_stopped() {
+            return Err(self.closed());
+        }
+        let (live, result) = scrub::scrub(&mut journal)?;
+        if let Some(live) = live {
+            // Reads go on meanwhile, in the old files; nobody else makes a generation while the journal is held.
+            let next = self.state().generation + 1;
+            let index = self.build(next, live);
+            Self::install(&journal, &mut self.state_mut(), index);
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+mod tests {
+    use super::*;
+
+    fn store_of(dir: &Path, count: u8) -> DiskStore {
+        let (store, _) = DiskStore::open(dir, DiskOptions::default()).unwrap();
+        for number in 0..count {
+            let mut batch = Batch::new();
+            batch.put(Table::Entry, [number + 1], [number; 20]);
+            store.commit(&batch).unwrap();
+        }
+        store
+    }
+
+    fn place(store: &DiskStore, key: u8) -> Location {
+        store.state().index.get(&index_key(Table::Entry, &[key])).unwrap().unwrap()
+    }
+
+    fn mislead(store: &DiskStore, key: u8, at: Location) {
+        store.state_mut().index.apply(&[(index_key(Table::Entry, &[key]), Some(at))]).unwrap();
+    }
+
+    #[test]
+    fn an_index_that_points_elsewhere_is_set_aside_and_the_right_value_comes_back() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store_of(root.path(), 5);
+        let right = place(&store, 1);
+        let wrong = [
+            place(&store, 2),
+            Location { segment: 9, ..right },
+            Location { offset: right.offset + 1, ..right },
+            Location { offset: u32::MAX, ..right },
+            Location { length: u32::MAX, ..right },
+            Location { length: right.length - 1, ..right },
+            Location { length: right.length + 1, ..right },
+            Location { crc: right.crc ^ 1, ..right },
+        ];
+        for (count, at) in (2..).zip(wrong) {
+            mislead(&store, 1, at);
+            if count % 2 == 0 {
+                assert_eq!(store.get(Table::Entry, &[1]).unwrap(), Some(vec![0; 20]));
+            } else {
+                assert_eq!(store.scan(Table::Entry, &[], None, 9).unwrap().len(), 5);
+            }
+            assert_eq!(store.state().generation, count, "one new generation each time");
+            assert_eq!(place(&store, 1), right);
+        }
+        assert_eq!(index::generations(root.path()), [9], "old generations are gone");
+    }
+
+    #[test]
+    fn a_scrub_leaves_an_index_that_is_right_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store_of(root.path(), 9);
+        let mut batch = Batch::new();
+        batch.delete(Table::Entry, [1]);
+        store.commit(&batch).unwrap();
+        store.scrub().unwrap();
+        assert_eq!(store.scan(Table::Entry, &[], None, 9).unwrap().len(), 8);
+        assert_eq!(store.state().generation, 2, "the scrub's, and no other after it");
+        store.scrub().unwrap();
+        assert_eq!(store.state().generation, 2, "nothing was dead any more");
+    }
+
+    #[test]
+    fn without_sled_the_index_is_kept_in_memory() {
+        let root = tempfile::tempdir().unwrap();
+        let not_a_folder = root.path().join("file");
+        std::fs::write(&not_a_folder, b"").unwrap();
+        for life in 0..3_u8 {
+            let options = DiskOptions { index_root: Some(not_a_folder.clone()), ..DiskOptions::default() };
+            let (store, report) = DiskStore::open(&root.path().join("store"), options).unwrap();
+            assert!(report.index_in_memory);
+            assert_eq!(store.scan(Table::Entry, &[], None, 9).unwrap().len(), usize::from(life));
+            let mut batch = Batch::new();
+            batch.put(Table::Entry, [life + 1], [1]);
+            store.commit(&batch).unwrap();
+            store.scrub().unwrap();
+            assert_eq!(store.get(Table::Entry, &[life + 1]).unwrap(), Some(vec![1]));
+            store.close().unwrap();
+        }
+    }
+
+    #[test]
+    fn when_the_journal_is_damaged_too_an_answer_is_an_error_and_words_are_still_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store_of(root.path(), 3);
+        let at = place(&store, 2);
+        let segment = root.path().join("journal").join(segment_name(1));
+        let mut bytes = std::fs::read(&segment).unwrap();
+        bytes[at.offset as usize + 15] ^= 1;
+        std::fs::write(&segment, bytes).unwrap();
+        assert!(matches!(store.get(Table::Entry, &[2]), Err(StoreError::Damaged { .. })));
+        assert_eq!(store.get(Table::Entry, &[3]).unwrap(), Some(vec![2; 20]));
+        store.state_mut().index = Index::Gone;
+        let mut batch = Batch::new();
+        batch.put(Table::Entry, [9], [1]);
+        store.commit(&batch).unwrap();
+        assert!(matches!(store.get(Table::Entry, &[9]), Err(StoreError::Damaged { .. })));
+        drop(store);
+        let (readable, found) = DiskStore::open_read_only(root.path()).unwrap();
+        assert_eq!((found.damage.len(), readable.get(Table::Entry, &[9]).unwrap()), (1, Some(vec![1])));
+    }
+}
