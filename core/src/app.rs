@@ -289,10 +289,8 @@ enum Then {
     Wrote { id: u64, outcomes: Vec<crate::replica::Outcome>, reply: Reply },
     /// A piece of a log.
     Took(Box<sync::Taken>),
-    /// A receipt.
-    Receipted(Box<crate::sync::wire::Receipt>),
-    /// Something that only had to be kept.
-    Kept,
+    /// Receipts; none when only evidence had to be kept.
+    Receipted(Vec<crate::sync::wire::Receipt>),
 }
 
 impl App {
@@ -369,8 +367,7 @@ impl App {
             }
             Then::Wrote { id, outcomes, reply } => self.wrote(id, &outcomes, reply, effects),
             Then::Took(taken) => self.took(*taken, effects),
-            Then::Receipted(receipt) => self.receipted(&receipt, effects),
-            Then::Kept => {}
+            Then::Receipted(receipts) => self.receipted(&receipts, effects),
         }
         self.settle(effects);
     }
@@ -384,7 +381,7 @@ impl App {
                 effects.push(Effect::Reply { id, result: Err(CommandError::NotSaved { cause }) });
             }
             // What the server sent is asked for again later: the cursor stands where it stood.
-            Then::Took(_) | Then::Receipted(_) | Then::Kept => effects.push(Effect::Disconnect(SessionError::NotNow)),
+            Then::Took(_) | Then::Receipted(_) => effects.push(Effect::Disconnect(SessionError::NotNow)),
         }
     }
 

@@ -65,6 +65,28 @@ pub struct ServerCertificate {
 }
 
 impl ServerCertificate {
+    /// As it is kept in stores and sent in a `Hello`: identity, epoch, epoch key, signature.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = crate::cbor::Writer::new();
+        w.array(4).bytes(self.identity.as_bytes()).bytes(&self.epoch);
+        w.bytes(self.epoch_key.as_bytes()).bytes(&self.signature.0);
+        w.finish()
+    }
+
+    /// Reads what [`ServerCertificate::encode`] wrote.
+    ///
+    /// # Errors
+    /// When it has another form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, crate::cbor::CborError> {
+        let mut r = crate::cbor::Reader::new(bytes);
+        r.array_of(4)?;
+        let (identity, epoch) = (DeviceId::new(r.exact()?), r.exact()?);
+        let (epoch_key, signature) = (DeviceId::new(r.exact()?), Signature(r.exact()?));
+        r.end()?;
+        Ok(Self { identity, epoch, epoch_key, signature })
+    }
+
     /// Whether the identity really certifies this epoch key.
     #[must_use]
     pub fn is_valid(&self, wijk: WijkId) -> bool {

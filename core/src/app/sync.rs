@@ -10,6 +10,7 @@ use crate::store::{Batch, Table, keys};
 use crate::sync::phone::{Remembered, Session, SessionError};
 use crate::sync::wire::{Frame, Piece, PieceLine, Receipt};
 use crate::view::Numbered;
+use std::collections::BTreeSet;
 
 /// First wait after a lost connection; doubles with each failure.
 const BACKOFF_FIRST_MS: u64 = 1_000;
@@ -51,7 +52,8 @@ impl App {
             Frame::Piece(piece) => self.piece(&piece, effects),
             Frame::Receipt(receipt) => match session.receipt(receipt, &joined.replica)? {
                 Some(receipt) => {
-                    self.store_receipt(receipt, effects);
+                    let batch = self.receipt_rows(&receipt);
+                    self.commit(batch, Then::Receipted(vec![receipt]), effects);
                     Ok(())
                 }
                 None => Ok(()),
@@ -136,40 +138,36 @@ impl App {
         let joined = self.joined.as_mut().ok_or(SessionError::Frame)?;
         let session = joined.session.as_mut().ok_or(SessionError::Frame)?;
         let space = session.current(frame)?;
-        if space == SpaceId::Members {
-            // Now everything the wijk says of its members is here: is this its server?
-            for receipt in session.proven(&joined.replica)? {
-                self.waiting.push_front((Timestamp(0), super::Event::Frame(Frame::Receipt(receipt).encode())));
-            }
+        // Once all of `members` is here, so is what the wijk says of its server: receipts that waited for that count now.
+        let receipts = if space == SpaceId::Members { session.proven(&joined.replica)? } else { Vec::new() };
+        let mut batch = self.evidence(space, frame);
+        for receipt in &receipts {
+            batch.append(self.receipt_rows(receipt));
         }
-        self.keep_evidence(space, frame, effects);
+        if !batch.is_empty() {
+            self.commit(batch, Then::Receipted(receipts), effects);
+        }
         self.settle(effects);
         Ok(())
     }
 
-    /// Keeps the newest signed head of a log: what the server put its name to. Only when it moved, so that a sync in which
-    /// nothing changed writes nothing.
-    fn keep_evidence(&mut self, space: SpaceId, frame: &Frame, effects: &mut Vec<Effect>) {
+    /// The newest signed head of a log: what the server put its name to. Nothing when it is known already, so that a sync in
+    /// which nothing changed writes nothing.
+    fn evidence(&self, space: SpaceId, frame: &Frame) -> Batch {
+        let mut batch = Batch::new();
         let key = [b"signed-head/".as_slice(), &space.to_bytes()].concat();
         let bytes = frame.encode();
         let known = self.store.get(Table::Meta, &key).ok().flatten();
-        if known.as_ref() != Some(&bytes) && self.storing.is_none() {
-            let mut batch = Batch::new();
+        if known.as_ref() != Some(&bytes) {
             batch.put(Table::Meta, key, bytes);
             if let Some(session) = self.joined.as_ref().and_then(|joined| joined.session.as_ref()) {
-                let hello = session.certificate();
-                let mut w = crate::cbor::Writer::new();
-                w.array(4).bytes(hello.identity.as_bytes()).bytes(&hello.epoch);
-                w.bytes(hello.epoch_key.as_bytes()).bytes(&hello.signature.0);
-                batch.put(Table::Meta, b"server".to_vec(), w.finish());
+                batch.put(Table::Meta, b"server".to_vec(), session.certificate().encode());
             }
-            self.commit(batch, Then::Kept, effects);
         }
+        batch
     }
 
-    fn store_receipt(&mut self, receipt: Receipt, effects: &mut Vec<Effect>) {
-        let Some(joined) = &mut self.joined else { return };
-        let Some(session) = &joined.session else { return };
+    fn receipt_rows(&self, receipt: &Receipt) -> Batch {
         let mut batch = Batch::new();
         for line in &receipt.lines {
             batch.put(Table::Receipt, line.id.as_bytes().as_slice(), encode_receipt_line(line));
@@ -178,18 +176,27 @@ impl App {
             let key = keys::log_line(receipt.space, &receipt.epoch, first.number);
             batch.put(Table::Receipt, key, Frame::Receipt(receipt.clone()).encode());
         }
-        let (end, state) = (session.end_of(receipt.push), session.space(receipt.space));
-        if let (Some(end), Some(state)) = (end, state) {
+        let session = self.joined.as_ref().and_then(|joined| joined.session.as_ref());
+        if let Some(session) = session
+            && let (Some(end), Some(state)) = (session.end_of(receipt.push), session.space(receipt.space))
+        {
             let acked_seq = state.acked_seq.max(end);
             let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq };
             batch.put(Table::Meta, sync_key(receipt.space), encode_sync(&remembered));
         }
-        self.commit(batch, Then::Receipted(Box::new(receipt)), effects);
+        batch
     }
 
-    pub(super) fn receipted(&mut self, receipt: &Receipt, effects: &mut Vec<Effect>) {
+    pub(super) fn receipted(&mut self, receipts: &[Receipt], effects: &mut Vec<Effect>) {
+        for receipt in receipts {
+            self.one_receipted(receipt, effects);
+        }
+        self.push_more(effects);
+    }
+
+    fn one_receipted(&mut self, receipt: &Receipt, effects: &mut Vec<Effect>) {
         let Some(joined) = &mut self.joined else { return };
-        let mut changed = std::collections::BTreeSet::new();
+        let mut changed = BTreeSet::new();
         for line in &receipt.lines {
             if let Some(place) = joined.replica.place_of(line.id).ok().flatten()
                 && let Some(entry) = joined.replica.entry(place).ok().flatten()
@@ -210,7 +217,6 @@ impl App {
             joined.remembered.insert(receipt.space, remembered);
         }
         effects.push(Effect::Changed(changed));
-        self.push_more(effects);
     }
 
     /// Sends own entries that were written since, if a connection is there.

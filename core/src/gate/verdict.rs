@@ -50,6 +50,8 @@ pub enum Reason {
     StartOp,
     /// The document would become too large.
     TooManyOps,
+    /// Another device joined with the same card.
+    CardUsed,
     /// The change chunk itself; the second number says what.
     Change(u16),
 }
@@ -58,7 +60,7 @@ pub enum Reason {
 const REASON_BASE: u64 = 16;
 const CHANGE_BASE: u64 = 256;
 
-const REASONS: [Reason; 16] = [
+const REASONS: [Reason; 17] = [
     Reason::Form,
     Reason::Space,
     Reason::Final,
@@ -75,6 +77,7 @@ const REASONS: [Reason; 16] = [
     Reason::Sequence,
     Reason::StartOp,
     Reason::TooManyOps,
+    Reason::CardUsed,
 ];
 
 impl From<&ChangeRefusal> for Reason {

@@ -13,7 +13,7 @@ use crate::entry::run::{Cursor, Rebuilt, RunError};
 use crate::entry::{Header, Kind, Run, Salt, Signature, sign};
 use crate::gate::body::{Judgement, SubjectState};
 use crate::gate::limits::{BATCH_ENTRIES_MAX, PENDING_BODIES_MAX};
-use crate::gate::{Dep, Verdict};
+use crate::gate::{Dep, Reason, Verdict};
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
 use crate::store::{Table, keys};
 
@@ -354,7 +354,7 @@ fn keep(
         }
     };
     if let (Some(opening), Some(state)) = (entry.opening, state) {
-        let taken = matches!(kept, Kept::Refused(Verdict::Refused(crate::gate::Reason::SubjectTaken), _));
+        let taken = matches!(kept, Kept::Refused(Verdict::Refused(Reason::SubjectTaken), _));
         if !taken {
             let owner = txn.members().person(device);
             let opening = Some((opening.seed, opening.commit));
@@ -406,7 +406,11 @@ fn wake_all(txn: &mut Txn<'_>, mut wakes: VecDeque<Dep>, admitted: &mut Admitted
                 extra: row.extra.clone(),
             };
             let rebuilt = Rebuilt { header, id: row.id, body: Some(body), opening };
-            let judged = judge(txn, &rebuilt)?;
+            let judged = match judge(txn, &rebuilt)? {
+                // It has its place already (on the phone that wrote it), so it can only be refused there.
+                Some(Judgement::CardUsed) => Some(Judgement::Refused(Reason::CardUsed)),
+                judged => judged,
+            };
             let (kept, record) = keep(txn, &rebuilt, judged, &mut wakes)?;
             let verdict = kept.verdict();
             let moved = verdict != Verdict::Pending;

@@ -72,6 +72,8 @@ struct InFlight {
     push: u64,
     space: SpaceId,
     end_seq: u64,
+    /// A receipt came; it is being stored, or waits until the server is proven.
+    answered: bool,
 }
 
 /// See the module.
@@ -166,7 +168,7 @@ impl Session {
                 state.next_seq = end_seq;
                 let push = self.next_push;
                 self.next_push += 1;
-                self.in_flight.push_back(InFlight { push, space, end_seq });
+                self.in_flight.push_back(InFlight { push, space, end_seq, answered: false });
                 frames.push(Frame::Push { push, space, batch: RunBatch { runs: vec![packed.run], order: Vec::new() } });
             }
         }
@@ -208,9 +210,9 @@ impl Session {
         {
             return Err(SessionError::FalseSignature);
         }
-        let expected = self.in_flight.front();
-        if expected.is_none_or(|sent| sent.push != receipt.push || sent.space != receipt.space) {
-            return Err(SessionError::LogDiffers);
+        match self.in_flight.iter_mut().find(|sent| !sent.answered) {
+            Some(sent) if sent.push == receipt.push && sent.space == receipt.space => sent.answered = true,
+            _ => return Err(SessionError::LogDiffers),
         }
         if self.is_proven(replica) {
             Ok(Some(receipt))

@@ -1,0 +1,380 @@
+//! A wijk in memory: a server and phones that exchange frames through queues, driven step by step from a seed.
+//!
+//! Worlds speak a small vocabulary (`resident`, `contribute`, `sync`, …) and act through the public surface of the core only.
+//! Everything random follows from the seed, so a failing test prints it and repeats.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Joined, Reply, Timestamp};
+use samenspraak_core::entry::sign::Key;
+use samenspraak_core::membership::card::{CardLink, CardSecret};
+use samenspraak_core::model::{AreaCode, Directory, Role, SpaceId, Theme, WijkId};
+use samenspraak_core::store::log::LogHead;
+use samenspraak_core::store::{MemoryStore, Store, StoreError};
+use samenspraak_core::sync::phone::SPACES;
+use samenspraak_core::sync::server::{PushJob, Server, ServerEffect, ServerKeys, Session};
+use samenspraak_core::sync::wire::{Frame, RefusalCode};
+
+/// The day on which everything in a world happens, as days since 1 January 1970.
+pub const DAY: u32 = 20_000;
+/// Address of the server on cards; nothing listens there.
+pub const ADDRESS: &str = "http://server.example";
+
+/// A small stream of numbers from a seed (SplitMix64), so that worlds need no other crate.
+#[derive(Clone, Debug)]
+pub struct Seeded(u64);
+
+impl Seeded {
+    /// From a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.bits() % limit.max(1) as u64).unwrap_or(0)
+    }
+
+    /// 32 bytes.
+    pub fn entropy(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for part in bytes.chunks_mut(8) {
+            part.copy_from_slice(&self.bits().to_le_bytes());
+        }
+        bytes
+    }
+}
+
+/// One phone: an app and its store.
+pub struct Phone {
+    /// The store; it outlives the app, as a disk outlives a process.
+    pub store: Arc<dyn Store>,
+    app: App,
+    next_command: u64,
+}
+
+impl Phone {
+    /// A phone over a store, new or used.
+    ///
+    /// # Panics
+    /// When the store can't be read: a test must not go on.
+    #[must_use]
+    pub fn open(store: Arc<dyn Store>) -> Self {
+        let app = App::open(Arc::clone(&store)).expect("the phone's store opens");
+        Self { store, app, next_command: 0 }
+    }
+
+    /// Kills the app and opens it again from what its store holds.
+    pub fn restart(&mut self) {
+        *self = Self::open(Arc::clone(&self.store));
+    }
+
+    /// What it knows of its wijk.
+    ///
+    /// # Panics
+    /// When it hasn't joined.
+    pub fn joined(&mut self) -> &mut Joined {
+        self.app.joined_mut().expect("this phone has joined")
+    }
+
+    /// Performs effects that need no network; returns frames to send, whether it settled, and a reply.
+    fn perform(&mut self, effects: Vec<Effect>) -> Performed {
+        let (mut done, mut left) = (Performed::default(), VecDeque::from(effects));
+        while let Some(effect) = left.pop_front() {
+            match effect {
+                Effect::Commit { commit, batch } => {
+                    let event = match self.store.commit(&batch) {
+                        Ok(()) => Event::Stored { commit },
+                        Err(error) => Event::StoreFailed { commit, error },
+                    };
+                    left.extend(self.app.handle(Timestamp(0), event));
+                }
+                Effect::Send(bytes) => done.frames.push(bytes),
+                Effect::Reply { result, .. } => done.reply = Some(result),
+                Effect::Settled { refusal } => done.settled = Some(refusal),
+                Effect::Disconnect(error) => done.disconnected = Some(error.to_string()),
+                Effect::Changed(_) | Effect::ConnectAt(_) => {}
+            }
+        }
+        done
+    }
+
+    /// Asks for something and waits until it is stored.
+    ///
+    /// # Errors
+    /// What the app says.
+    ///
+    /// # Panics
+    /// When the app gives no reply.
+    pub fn ask(&mut self, entropy: [u8; 32], command: Command) -> Result<Reply, CommandError> {
+        let id = self.next_command;
+        self.next_command += 1;
+        let effects = self.app.handle(Timestamp(0), Event::Command { id, entropy, command });
+        self.perform(effects).reply.expect("every command is answered")
+    }
+}
+
+#[derive(Debug, Default)]
+struct Performed {
+    frames: Vec<Vec<u8>>,
+    reply: Option<Result<Reply, CommandError>>,
+    settled: Option<Option<RefusalCode>>,
+    disconnected: Option<String>,
+}
+
+/// What a sync did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Synced {
+    /// Frames and bytes up.
+    pub up: (usize, usize),
+    /// Frames and bytes down, the greeting included.
+    pub down: (usize, usize),
+    /// Times the phone answered something it received: 1 when all went in one flight.
+    pub flights_up: usize,
+    /// Whether everything was sent, receipted and received, and what the server refused.
+    pub settled: Option<Option<RefusalCode>>,
+    /// Why the phone ended the connection, if it did.
+    pub disconnected: Option<String>,
+}
+
+/// See the module.
+pub struct World {
+    /// Randomness of this world.
+    pub random: Seeded,
+    /// The wijk.
+    pub wijk: WijkId,
+    /// The root's phone.
+    pub root: Phone,
+    server_store: Arc<dyn Store>,
+    keys: ServerKeys,
+    server: Server,
+}
+
+/// A directory for tests.
+///
+/// # Panics
+/// Never: the codes are right.
+#[must_use]
+pub fn directory() -> Directory {
+    Directory {
+        name: "De Lindehoek".into(),
+        municipality: "Waterlo".into(),
+        code: AreaCode::parse("WK999901").expect("a CBS code"),
+        reference_year: 2025,
+        themes: vec![Theme { number: 1, name: "Wonen".into() }],
+        buurten: Vec::new(),
+        counter: 1,
+    }
+}
+
+impl World {
+    /// A wijk with a root and a server, and nobody else.
+    #[must_use]
+    pub fn with_seed(seed: u64) -> Self {
+        Self::with_store(seed, Arc::new(MemoryStore::new()))
+    }
+
+    /// The same over a store for the server.
+    ///
+    /// # Panics
+    /// When the wijk can't be made: a test must not go on.
+    #[must_use]
+    pub fn with_store(seed: u64, server_store: Arc<dyn Store>) -> Self {
+        let mut random = Seeded::new(seed);
+        let keys = ServerKeys {
+            identity: Key::from_secret(&random.entropy()),
+            epoch_key: Key::from_secret(&random.entropy()),
+            epoch: [1; 16],
+        };
+        let mut root = Phone::open(Arc::new(MemoryStore::new()));
+        let server = keys.identity.id();
+        let found = Command::Found { directory: directory(), server, address: ADDRESS.into() };
+        root.ask(random.entropy(), found).expect("the wijk is made");
+        let wijk = root.joined().identity().wijk;
+        let server = Server::open(wijk, keys.clone(), Arc::clone(&server_store)).expect("the server's store opens");
+        let mut world = Self { random, wijk, root, server_store, keys, server };
+        world.sync_root();
+        world
+    }
+
+    fn sync_root(&mut self) {
+        let mut root = std::mem::replace(&mut self.root, Phone::open(Arc::new(MemoryStore::new())));
+        let synced = self.sync(&mut root);
+        assert_eq!(synced.settled, Some(None), "the root syncs: {synced:?}");
+        self.root = root;
+    }
+
+    /// Kills the server and opens it again from its store.
+    ///
+    /// # Panics
+    /// When its store doesn't open.
+    pub fn restart_server(&mut self) {
+        self.server = Server::open(self.wijk, self.keys.clone(), Arc::clone(&self.server_store)).expect("it opens");
+    }
+
+    /// The server.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The server, to be given pushes directly.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
+    /// A card for a role, known to the server.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    pub fn card(&mut self, role: Role) -> CardLink {
+        let entropy = self.random.entropy();
+        let reply = self.root.ask(entropy, Command::Invite { role, count: 1 }).expect("a card is made");
+        self.sync_root();
+        match reply {
+            Reply::Cards(cards) => self.link(cards.into_iter().next().expect("one card")),
+            other => panic!("cards, not {other:?}"),
+        }
+    }
+
+    /// The link of a card.
+    #[must_use]
+    pub fn link(&self, secret: CardSecret) -> CardLink {
+        CardLink { server: ADDRESS.into(), wijk: self.wijk, secret }
+    }
+
+    /// A phone that has joined in a role, offline.
+    ///
+    /// # Panics
+    /// When it can't join.
+    pub fn join(&mut self, role: Role) -> Phone {
+        let card = self.card(role);
+        self.join_with(card, Arc::new(MemoryStore::new()))
+    }
+
+    /// A phone that joins with a card over a store of its own, offline.
+    ///
+    /// # Panics
+    /// When it can't join.
+    pub fn join_with(&mut self, card: CardLink, store: Arc<dyn Store>) -> Phone {
+        let mut phone = Phone::open(store);
+        phone.ask(self.random.entropy(), Command::Join { card }).expect("it joins");
+        phone
+    }
+
+    /// Asks a phone for something.
+    ///
+    /// # Errors
+    /// What its app says.
+    pub fn ask(&mut self, phone: &mut Phone, command: Command) -> Result<Reply, CommandError> {
+        phone.ask(self.random.entropy(), command)
+    }
+
+    /// Connects a phone, lets both sides say everything, and disconnects.
+    pub fn sync(&mut self, phone: &mut Phone) -> Synced {
+        self.sync_cut(phone, usize::MAX)
+    }
+
+    /// The same, with a connection that breaks after so many frames in all.
+    ///
+    /// # Panics
+    /// When the server fails.
+    pub fn sync_cut(&mut self, phone: &mut Phone, frames_max: usize) -> Synced {
+        let mut synced = Synced::default();
+        let nonce = self.random.entropy();
+        let (mut session, hello) = Session::begin(self.wijk, self.server.certificate(), nonce);
+        let mut followed: BTreeMap<SpaceId, LogHead> = BTreeMap::new();
+        let mut down = VecDeque::from([hello.encode()]);
+        let mut frames = 0;
+        let mut effects = phone.app.handle(Timestamp(0), Event::Connected);
+        loop {
+            let performed = phone.perform(effects);
+            synced.settled = performed.settled.or(synced.settled);
+            if let Some(reason) = performed.disconnected {
+                synced.disconnected = Some(reason);
+                break;
+            }
+            synced.flights_up += usize::from(!performed.frames.is_empty());
+            let mut up = performed.frames;
+            if frames + up.len() > frames_max {
+                up.truncate(frames_max - frames);
+                self.server_takes(&mut session, &up, &mut followed, &mut synced);
+                break;
+            }
+            frames += up.len();
+            down.extend(self.server_takes(&mut session, &up, &mut followed, &mut synced));
+            let Some(frame) = down.pop_front() else { break };
+            frames += 1;
+            synced.down = (synced.down.0 + 1, synced.down.1 + frame.len());
+            if frames > frames_max {
+                break;
+            }
+            effects = phone.app.handle(Timestamp(0), Event::Frame(frame));
+        }
+        let effects = phone.app.handle(Timestamp(0), Event::Disconnected);
+        phone.perform(effects);
+        synced
+    }
+
+    fn server_takes(
+        &mut self,
+        session: &mut Session,
+        frames: &[Vec<u8>],
+        followed: &mut BTreeMap<SpaceId, LogHead>,
+        synced: &mut Synced,
+    ) -> Vec<Vec<u8>> {
+        let reader = self.server.reader();
+        let mut down = Vec::new();
+        for frame in frames {
+            synced.up = (synced.up.0 + 1, synced.up.1 + frame.len());
+            for effect in session.receive(frame, self.server.members(), &reader) {
+                match effect {
+                    ServerEffect::Send(frame) => down.push(frame.encode()),
+                    ServerEffect::Admit(job) => down.push(self.admit(job).encode()),
+                    ServerEffect::Follow(space, head) => drop(followed.insert(space, head)),
+                    ServerEffect::Close(_) => down.push(Frame::Bye.encode()),
+                }
+            }
+        }
+        for space in SPACES {
+            let Some(head) = followed.get_mut(&space) else { continue };
+            while let Some(read) = reader.read(space, head.next).expect("the log is read") {
+                *head = read.head;
+                down.push(Frame::Piece(read.piece).encode());
+            }
+        }
+        // A signed head follows once a subscription was asked for in this flight.
+        let subscribed = frames.iter().any(|frame| matches!(Frame::decode(frame), Ok(Frame::Subscribe { .. })));
+        let pushed = !down.is_empty();
+        if subscribed || pushed {
+            for (space, head) in followed.iter() {
+                down.push(self.server.current(*space, *head).encode());
+            }
+        }
+        down
+    }
+
+    fn admit(&mut self, job: PushJob) -> Frame {
+        let (mut answers, _) = self.server.admit(&[job], DAY).expect("the server stores");
+        answers.pop().expect("one answer for one push")
+    }
+}
+
+/// Reads every row of a store, for tests that compare stores.
+///
+/// # Errors
+/// When it can't be read.
+pub fn rows(store: &dyn Store, table: samenspraak_core::store::Table) -> Result<usize, StoreError> {
+    Ok(store.scan(table, &[], None, usize::MAX)?.len())
+}
