@@ -32,4 +32,7 @@ pub enum Dep {
     Change(SubjectId, [u8; 32]),
     /// An app that knows this kind.
     Kind(u64),
+    /// The server's log. This device's own join waits for it: of two devices with one card the log names the one that is in,
+    /// and neither may think so itself.
+    Log(DeviceId),
 }

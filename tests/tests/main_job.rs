@@ -130,5 +130,6 @@ fn a_card_used_twice_lets_one_device_in_and_tells_the_other() {
     let mut first = world.join_with(card.clone(), std::sync::Arc::new(samenspraak_core::store::MemoryStore::new()));
     let mut second = world.join_with(card, std::sync::Arc::new(samenspraak_core::store::MemoryStore::new()));
     assert_eq!(world.sync(&mut first).settled, Some(None));
-    assert_eq!(world.sync(&mut second).settled, Some(Some(RefusalCode::CardUsed)));
+    let synced = world.sync(&mut second);
+    assert_eq!(synced.settled, Some(Some(RefusalCode::CardUsed)), "{synced:?}");
 }

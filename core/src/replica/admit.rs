@@ -258,7 +258,8 @@ fn place(
                 news: News::Known,
                 record: None,
             });
-            return Ok(());
+            // The log has placed this device's own join.
+            return wake_all(txn, VecDeque::from([Dep::Log(device)]), admitted);
         }
         news = News::Again;
     }
@@ -335,6 +336,8 @@ fn keep(
         Judgement::CardUsed => return Err(BatchRefusal::CardUsed),
         Judgement::Erased => (Kept::Erased, None, None),
         Judgement::Pending(dep) => {
+            let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);
+            let dep = if own && kind == Kind::JOIN { Dep::Log(device) } else { dep };
             txn.wait(dep, at);
             // Bodies that wait are kept up to a bound; beyond it the entry is a hole whose body is asked for later.
             let room = txn.replica().waiting_count() < PENDING_BODIES_MAX;

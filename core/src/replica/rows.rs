@@ -275,6 +275,7 @@ pub fn encode_dep(dep: &Dep) -> Vec<u8> {
         Dep::Subject(space, subject) => w.array(3).uint(4).bytes(&space.to_bytes()).bytes(subject.as_bytes()),
         Dep::Change(subject, hash) => w.array(3).uint(5).bytes(subject.as_bytes()).bytes(hash),
         Dep::Kind(kind) => w.array(2).uint(6).uint(*kind),
+        Dep::Log(device) => w.array(2).uint(7).bytes(device.as_bytes()),
     };
     w.finish()
 }
@@ -297,6 +298,7 @@ pub fn decode_dep(bytes: &[u8]) -> Result<Dep, CborError> {
         }
         5 => Dep::Change(SubjectId::new(r.exact()?), r.exact()?),
         6 => Dep::Kind(r.uint()?),
+        7 => Dep::Log(DeviceId::new(r.exact()?)),
         _ => return Err(r.error("a dependency")),
     })
 }
