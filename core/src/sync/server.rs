@@ -56,6 +56,22 @@ impl ServerKeys {
     }
 }
 
+/// Signs heads of logs.
+#[derive(Clone, Debug)]
+pub struct HeadSigner {
+    wijk: WijkId,
+    keys: ServerKeys,
+}
+
+impl HeadSigner {
+    /// A signed head of a log.
+    #[must_use]
+    pub fn current(&self, space: SpaceId, head: LogHead) -> Frame {
+        let message = head_message(self.wijk, space, &self.keys.epoch, &head);
+        Frame::Current { space, epoch: self.keys.epoch, head, signature: self.keys.epoch_key.sign(&message) }
+    }
+}
+
 /// A push that waits to be admitted.
 #[derive(Debug)]
 pub struct PushJob {
@@ -109,11 +125,16 @@ impl Server {
         self.keys.certificate(self.replica.wijk())
     }
 
+    /// Signs heads beside the server, without holding it up.
+    #[must_use]
+    pub fn signer(&self) -> HeadSigner {
+        HeadSigner { wijk: self.replica.wijk(), keys: self.keys.clone() }
+    }
+
     /// A signed head of a log.
     #[must_use]
     pub fn current(&self, space: SpaceId, head: LogHead) -> Frame {
-        let message = head_message(self.replica.wijk(), space, &self.keys.epoch, &head);
-        Frame::Current { space, epoch: self.keys.epoch, head, signature: self.keys.epoch_key.sign(&message) }
+        self.signer().current(space, head)
     }
 
     /// Admits pushes and commits them together. One answer for each, in order; answers may be sent, for what they say is
