@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
 use samenspraak_core::model::WijkId;
+use samenspraak_core::store::{CachedStore, Store};
 use samenspraak_core::sync::ServerCertificate;
 use samenspraak_core::sync::pieces::PieceReader;
 use samenspraak_core::sync::server::{HeadSigner, Server};
@@ -56,14 +57,15 @@ pub async fn run(folder: &Folder, listen: SocketAddr) -> Result<(), ProgramError
     let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     let store = folder.store(Which::Server)?;
-    let mut server = Server::open(folder.wijk()?, folder.keys()?, store.clone())?;
+    let rows: Arc<dyn Store> = Arc::new(CachedStore::new(store.clone()));
+    let mut server = Server::open(folder.wijk()?, folder.keys()?, Arc::clone(&rows))?;
     wijk::deliver_at_start(folder, &mut server)?;
     let board_store = folder.store(Which::Board)?;
 
     let (stop, stopping) = watch::channel(false);
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
     let (reader, signer) = (server.reader(), server.signer());
-    let writer = Writer::start(server, folder, store.clone())?;
+    let writer = Writer::start(server, folder, rows)?;
     let local = format!("http://{}", loopback(address));
     let board = Board::start(board_store.clone(), local.clone())?;
     let shared = Arc::new(Shared {
