@@ -131,7 +131,7 @@ impl Phone {
         }
         self.sync(world).await?;
         // Now and then the next death comes at a quiet moment, after a sync.
-        let dies = self.disk.is_some() && self.seeded.once_in(3);
+        let dies = self.disk.is_some() && self.seeded.once_in(5);
         if dies {
             self.die();
         }
@@ -233,7 +233,7 @@ impl Phone {
     fn write_and_die(&mut self, world: &World, batch: &Batch, disk: &std::path::Path) -> Result<(), ProgramError> {
         let needed = world.needed(batch);
         let mut worker = self.begin(world, &needed, disk)?;
-        let dies_at = self.seeded.once_in(2).then(|| self.seeded.below(batch.acts.len().max(1) as u64) as usize);
+        let dies_at = self.seeded.once_in(3).then(|| self.seeded.below(batch.acts.len().max(1) as u64) as usize);
         for (at, act) in batch.acts.iter().enumerate() {
             let ask = self.ask(world, *act)?;
             if Some(at) == dies_at && matches!(act, Act::Vote(..)) {
