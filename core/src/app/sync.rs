@@ -59,7 +59,11 @@ impl App {
                 None => Ok(()),
             },
             Frame::Current { .. } => self.current(&frame, effects),
-            Frame::Restart { space, epoch } => session.restart(space, epoch),
+            Frame::Restart { space, epoch } => {
+                session.restart(space, epoch)?;
+                self.push_more(effects);
+                Ok(())
+            }
             Frame::Refused { push, space, code, expected_seq } => {
                 session.refused(push, space, code, expected_seq)?;
                 self.push_more(effects);

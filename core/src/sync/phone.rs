@@ -302,7 +302,8 @@ impl Session {
         Ok(*space)
     }
 
-    /// The server's log is another one than the cursor's: begin from nothing.
+    /// The server's log is another one than the cursor's, so it may have lost what it receipted: begin from nothing, and
+    /// send everything of this device again. What it still has it only receipts anew.
     ///
     /// # Errors
     /// When the space isn't followed or the epoch is another one.
@@ -313,6 +314,8 @@ impl Session {
         let state = self.spaces.get_mut(&space).ok_or(SessionError::Frame)?;
         state.cursor = LogHead::empty(self.wijk, space, &epoch);
         state.current = false;
+        state.next_seq = 0;
+        state.acked_seq = 0;
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::phone::SPACES;
 use super::pieces::{PieceError, PieceReader};
 use super::wire::{Frame, Receipt, ReceiptLine, RefusalCode};
 use super::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
@@ -293,6 +294,11 @@ impl Session {
         };
         match frame {
             Frame::Push { push, space, batch } => {
+                // Closed spaces come with their keys; until then nobody can write there either.
+                if !SPACES.contains(&space) {
+                    let code = RefusalCode::NotReadable;
+                    return vec![ServerEffect::Send(Frame::Refused { push: Some(push), space, code, expected_seq: None })];
+                }
                 if batch.runs.iter().any(|run| run.entries.is_empty()) {
                     return vec![ServerEffect::Close("a run without entries")];
                 }
