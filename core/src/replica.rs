@@ -76,6 +76,7 @@ pub struct Replica {
     members: Members,
     heads: BTreeMap<(SpaceId, DeviceId), Head>,
     waiting: BTreeMap<Dep, BTreeSet<Place>>,
+    waiting_by_device: BTreeMap<DeviceId, usize>,
     /// Rows admitted and not yet committed.
     uncommitted: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
 }
@@ -93,6 +94,7 @@ impl Replica {
             members: Members::new(wijk),
             heads: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            waiting_by_device: BTreeMap::new(),
             uncommitted: BTreeMap::new(),
         };
         replica.walk(Table::Meta, keys::CHAIN_HEADS, |replica, row| {
@@ -107,7 +109,7 @@ impl Replica {
                 .ok_or(ReplicaError::Contradiction { what: "the key of a pending entry has another form" })?;
             let dep =
                 rows::decode_dep(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
-            replica.waiting.entry(dep).or_default().insert(place);
+            replica.waits(dep, place);
             Ok(())
         })?;
         replica.fold_members()?;
@@ -207,6 +209,47 @@ impl Replica {
         self.waiting.values().map(BTreeSet::len).sum()
     }
 
+    fn waits(&mut self, dep: Dep, place: Place) {
+        if self.waiting.entry(dep).or_default().insert(place) {
+            *self.waiting_by_device.entry(place.device).or_insert(0) += 1;
+        }
+    }
+
+    /// Keys under a prefix, committed and admitted.
+    fn keys_under(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+        let mut keys = BTreeSet::new();
+        let (mut from, end) = (prefix.to_vec(), keys::after(prefix));
+        loop {
+            let rows = self.store.scan(table, &from, Some(&end), SCAN_ROWS)?;
+            let full = rows.len() == SCAN_ROWS;
+            keys.extend(rows.into_iter().map(|row| row.key));
+            match keys.last() {
+                Some(last) if full => {
+                    from.clone_from(last);
+                    from.push(0);
+                }
+                _ => break,
+            }
+        }
+        for ((at, key), value) in self.uncommitted.range((table, prefix.to_vec())..) {
+            if *at != table || !key.starts_with(prefix) {
+                break;
+            }
+            if value.is_some() {
+                keys.insert(key.clone())
+            } else {
+                keys.remove(key)
+            };
+        }
+        Ok(keys)
+    }
+
+    /// Whether something was admitted or written that isn't committed.
+    #[must_use]
+    pub fn has_uncommitted(&self) -> bool {
+        !self.uncommitted.is_empty()
+    }
+
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         if !self.uncommitted.is_empty()
             && let Some(value) = self.uncommitted.get(&(table, key.to_vec()))
@@ -246,35 +289,6 @@ impl Replica {
         let row = self.row(Table::Subject, &keys::subject(space, subject))?;
         row.map(|row| SubjectRow::decode(&row).map_err(|cause| ReplicaError::Row { table: Table::Subject, cause }))
             .transpose()
-    }
-
-    /// The places of all committed entries about a subject, the creating one first.
-    ///
-    /// # Errors
-    /// When they can't be read.
-    pub fn entries_of(&self, space: SpaceId, subject: SubjectId) -> Result<Vec<Place>, ReplicaError> {
-        let mut places = Vec::new();
-        if let Some((device, seq)) = self.subject(space, subject)?.and_then(|row| row.creator) {
-            places.push(Place { space, device, seq });
-        }
-        let prefix = keys::subject_entries(space, subject);
-        let (mut from, end) = (prefix.clone(), keys::after(&prefix));
-        loop {
-            let rows = self.store.scan(Table::Subject, &from, Some(&end), SCAN_ROWS)?;
-            let full = rows.len() == SCAN_ROWS;
-            for row in &rows {
-                if let Some((device, seq)) = keys::parse_subject_entry(&row.key) {
-                    places.push(Place { space, device, seq });
-                }
-            }
-            match rows.into_iter().next_back() {
-                Some(last) if full => {
-                    from = last.key;
-                    from.push(0);
-                }
-                _ => return Ok(places),
-            }
-        }
     }
 
     /// Writes an entry of this device: the next of its chain, signed. `opening` is given when it creates its subject.

@@ -32,7 +32,10 @@ impl App {
             Err(_) => Err(SessionError::Frame),
         };
         if let Err(error) = result {
-            self.reload();
+            self.forget_uncommitted();
+            if let Some(joined) = &mut self.joined {
+                joined.session = None;
+            }
             effects.push(Effect::Disconnect(error));
         }
     }
@@ -148,7 +151,9 @@ impl App {
         for receipt in &receipts {
             batch.append(self.receipt_rows(receipt));
         }
-        if !batch.is_empty() {
+        if batch.is_empty() {
+            self.push_more(effects);
+        } else {
             self.commit(batch, Then::Receipted(receipts), effects);
         }
         self.settle(effects);

@@ -62,6 +62,16 @@ pub const BATCH_BYTES_TARGET: usize = 128 * 1024;
 /// Bytes of one frame on the wire: a batch at its target, one largest run behind it, and envelopes.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 
-/// Bodies that may wait in one replica for what they depend on. An honest pusher sends dependencies first, so in practice
-/// none wait; beyond this an entry keeps its place as a hole and its body is asked for again later.
-pub const PENDING_BODIES_MAX: usize = 1024;
+/// Bodies that may wait on a phone for what they depend on. An honest pusher sends dependencies first, so in practice none
+/// wait; beyond this an entry keeps its place as a hole and its body is asked for again later. Own words are never dropped.
+pub const PENDING_BODIES_MAX: usize = 4096;
+
+/// Bodies of one device that may wait at the server. A push beyond this is refused with "not now": the server receipts only
+/// what it keeps. More than any evening's misunderstanding, and 16 MiB at the most.
+pub const PENDING_BODIES_PER_DEVICE_MAX: usize = 256;
+
+/// Entries of one push at the server. A phone sends an evening of voices in one.
+pub const PUSH_ENTRIES_MAX: usize = 1024;
+
+/// Bytes of one push at the server: a batch at its target and one largest entry behind it, with envelopes.
+pub const PUSH_BYTES_MAX: usize = 256 * 1024;

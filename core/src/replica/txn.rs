@@ -120,6 +120,29 @@ impl<'r> Txn<'r> {
         row.opening.map(|(seed, _)| seed.salt())
     }
 
+    /// Bodies of a device that wait, this admission included.
+    pub(super) fn waiting_of(&self, device: DeviceId) -> usize {
+        let before = self.replica.waiting_by_device.get(&device).copied().unwrap_or(0);
+        let count = |waits: &[(Dep, Place)]| waits.iter().filter(|(_, place)| place.device == device).count();
+        (before + count(&self.begins_waiting)).saturating_sub(count(&self.stops_waiting))
+    }
+
+    /// Keys under a prefix: committed, admitted before and admitted now.
+    fn keys_under(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+        let mut keys = self.replica.keys_under(table, prefix)?;
+        for ((at, key), value) in self.rows.range((table, prefix.to_vec())..) {
+            if *at != table || !key.starts_with(prefix) {
+                break;
+            }
+            if value.is_some() {
+                keys.insert(key.clone())
+            } else {
+                keys.remove(key)
+            };
+        }
+        Ok(keys)
+    }
+
     pub(super) fn wait(&mut self, dep: Dep, place: Place) {
         self.put(Table::Pending, place.encode(), rows::encode_dep(&dep));
         self.begins_waiting.push((dep, place));
@@ -150,14 +173,19 @@ impl<'r> Txn<'r> {
     }
 
     /// Drops all bodies of a subject that was erased. Its headers stay as stubs.
-    pub(super) fn erase(&mut self, space: SpaceId, subject: SubjectId, kind: Kind) -> Result<(), ReplicaError> {
+    ///
+    /// `device` created it, as the tombstone proves; so its person is known even where the creating body never came.
+    pub(super) fn erase(
+        &mut self,
+        space: SpaceId,
+        subject: SubjectId,
+        kind: Kind,
+        device: DeviceId,
+    ) -> Result<(), ReplicaError> {
         let known = self.subject_row(space, subject)?;
-        let mut places = self.replica.entries_of(space, subject)?;
-        // Entries of this very admission are not in the store yet.
-        let prefix = keys::subject_entries(space, subject);
-        let fresh = self.rows.keys().filter(|(table, key)| *table == Table::Subject && key.starts_with(&prefix));
-        let fresh = fresh.filter_map(|(_, key)| keys::parse_subject_entry(key));
-        places.extend(fresh.map(|(device, seq)| Place { space, device, seq }));
+        let about = self.keys_under(Table::Subject, &keys::subject_entries(space, subject))?;
+        let about = about.iter().filter_map(|key| keys::parse_subject_entry(key));
+        let mut places: Vec<Place> = about.map(|(device, seq)| Place { space, device, seq }).collect();
         places.extend(known.as_ref().and_then(|row| row.creator).map(|(device, seq)| Place { space, device, seq }));
         for place in places {
             if let Some(mut entry) = self.entry(place)?
@@ -165,23 +193,23 @@ impl<'r> Txn<'r> {
             {
                 entry.kept = Kept::Erased;
                 self.put(Table::Entry, place.encode(), entry.encode());
-                self.delete(Table::Pending, place.encode());
+                if let Some(dep) = self.get(Table::Pending, place.encode())? {
+                    let dep = rows::decode_dep(&dep);
+                    let dep = dep.map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
+                    self.begins_waiting.retain(|waits| *waits != (dep, place));
+                    self.stops_waiting.push((dep, place));
+                    self.delete(Table::Pending, place.encode());
+                }
             }
         }
-        let changes = self.replica.store.scan(
-            Table::Change,
-            &keys::changes(subject),
-            Some(&keys::after(&keys::changes(subject))),
-            usize::MAX,
-        )?;
-        for row in changes {
-            self.delete(Table::Change, row.key);
+        for key in self.keys_under(Table::Change, &keys::changes(subject))? {
+            self.delete(Table::Change, key);
         }
         let row = SubjectRow {
             state: SubjectState::Erased,
             kind: known.as_ref().map_or(kind, |row| row.kind),
             creator: known.as_ref().and_then(|row| row.creator),
-            owner: known.as_ref().and_then(|row| row.owner),
+            owner: known.as_ref().and_then(|row| row.owner).or_else(|| self.members.person(device)),
             opening: None,
         };
         self.put(Table::Subject, keys::subject(space, subject), row.encode());
@@ -231,14 +259,18 @@ impl Replica {
         }
         for (dep, place) in done.stops_waiting {
             if let Some(places) = self.waiting.get_mut(&dep) {
-                places.remove(&place);
+                if places.remove(&place)
+                    && let Some(count) = self.waiting_by_device.get_mut(&place.device)
+                {
+                    *count = count.saturating_sub(1);
+                }
                 if places.is_empty() {
                     self.waiting.remove(&dep);
                 }
             }
         }
         for (dep, place) in done.begins_waiting {
-            self.waiting.entry(dep).or_default().insert(place);
+            self.waits(dep, place);
         }
     }
 }

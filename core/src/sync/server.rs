@@ -13,6 +13,7 @@ use super::{ServerCertificate, epoch_message, head_message, prove_message, recei
 use crate::entry::Signature;
 use crate::entry::run::RunError;
 use crate::entry::sign::{self, Key};
+use crate::gate::limits::{PUSH_BYTES_MAX, PUSH_ENTRIES_MAX};
 use crate::membership::Members;
 use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
 use crate::replica::{Admitted, BatchRefusal, News, Replica, ReplicaError, RunBatch, Side};
@@ -209,15 +210,22 @@ impl Server {
     }
 }
 
-/// The log items of one push, by space: what was placed, and what was judged anew because of it.
-fn items_of(admitted: &Admitted, day: u32) -> BTreeMap<SpaceId, Vec<LogItem>> {
-    let mut items: BTreeMap<SpaceId, Vec<LogItem>> = BTreeMap::new();
-    for outcome in admitted.all().filter(|outcome| outcome.news != News::Known) {
-        let again = outcome.news == News::Again;
-        let item = LogItem { id: outcome.id, day, verdict: outcome.verdict, again };
-        items.entry(outcome.place.space).or_default().push(item);
+/// The log items of one push, by space: what was placed, and what was judged anew because of it. Readers may cut behind each
+/// of the lists, so none is longer than a push.
+fn items_of(admitted: &Admitted, day: u32) -> Vec<(SpaceId, Vec<LogItem>)> {
+    let mut lists: Vec<(SpaceId, Vec<LogItem>)> = Vec::new();
+    for outcomes in [&admitted.entries, &admitted.woken] {
+        let mut by_space: BTreeMap<SpaceId, Vec<LogItem>> = BTreeMap::new();
+        for outcome in outcomes.iter().filter(|outcome| outcome.news != News::Known) {
+            let again = outcome.news == News::Again;
+            let item = LogItem { id: outcome.id, day, verdict: outcome.verdict, again };
+            by_space.entry(outcome.place.space).or_default().push(item);
+        }
+        for (space, items) in by_space {
+            lists.extend(items.chunks(PUSH_ENTRIES_MAX).map(|items| (space, items.to_vec())));
+        }
     }
-    items
+    lists
 }
 
 fn refused(job: &PushJob, refusal: &BatchRefusal) -> Frame {
@@ -231,7 +239,7 @@ fn refused(job: &PushJob, refusal: &BatchRefusal) -> Frame {
         BatchRefusal::NotMember { .. } => (RefusalCode::NotMember, None),
         BatchRefusal::CardUsed => (RefusalCode::CardUsed, None),
         BatchRefusal::CardUnknown => (RefusalCode::CardUnknown, None),
-        BatchRefusal::Replica(_) => (RefusalCode::NotNow, None),
+        BatchRefusal::Quota { .. } | BatchRefusal::Replica(_) => (RefusalCode::NotNow, None),
     };
     Frame::Refused { push: Some(job.push), space: job.space, code, expected_seq }
 }
@@ -276,11 +284,17 @@ impl Session {
     pub fn receive(&mut self, bytes: &[u8], members: &Members, reader: &PieceReader) -> Vec<ServerEffect> {
         match Frame::decode(bytes) {
             Err(_) => vec![ServerEffect::Close("a frame that can't be read")],
-            Ok(frame) => self.frame(frame, members, reader),
+            Ok(frame) => self.frame(frame, bytes.len(), members, reader),
         }
     }
 
-    fn frame(&mut self, frame: Frame, members: &Members, reader: &PieceReader) -> Vec<ServerEffect> {
+    fn frame(
+        &mut self,
+        frame: Frame,
+        frame_bytes: usize,
+        members: &Members,
+        reader: &PieceReader,
+    ) -> Vec<ServerEffect> {
         let Some(device) = self.device else {
             let Frame::Prove { device, signature } = frame else {
                 return vec![ServerEffect::Close("spoke before it proved who it is")];
@@ -297,7 +311,22 @@ impl Session {
                 // Closed spaces come with their keys; until then nobody can write there either.
                 if !SPACES.contains(&space) {
                     let code = RefusalCode::NotReadable;
-                    return vec![ServerEffect::Send(Frame::Refused { push: Some(push), space, code, expected_seq: None })];
+                    return vec![ServerEffect::Send(Frame::Refused {
+                        push: Some(push),
+                        space,
+                        code,
+                        expected_seq: None,
+                    })];
+                }
+                let count: usize = batch.runs.iter().map(|run| run.entries.len()).sum();
+                if count > PUSH_ENTRIES_MAX || frame_bytes > PUSH_BYTES_MAX {
+                    let code = RefusalCode::Form;
+                    return vec![ServerEffect::Send(Frame::Refused {
+                        push: Some(push),
+                        space,
+                        code,
+                        expected_seq: None,
+                    })];
                 }
                 if batch.runs.iter().any(|run| run.entries.is_empty()) {
                     return vec![ServerEffect::Close("a run without entries")];
