@@ -4,6 +4,9 @@
 //! engine behind the same [`Log`] trait. An append is compare-and-set on the next number, so any number of writers can
 //! share a log, and idempotent by entry id, so a retry can't number an entry twice.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Batch, Store, StoreError, Table, keys};
@@ -245,5 +248,17 @@ impl Log for StoreLog {
             }
         });
         lines.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn a_log_in_a_store_keeps_every_promise() {
+        let open = |store: Arc<dyn Store>, wijk, epoch| -> Box<dyn Log> { Box::new(StoreLog::new(store, wijk, epoch)) };
+        conformance::run(&mut || Arc::new(MemoryStore::new()), &mut |store| store, &open);
     }
 }
