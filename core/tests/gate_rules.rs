@@ -278,3 +278,17 @@ fn an_erased_subject_takes_nothing_more_and_its_author_writes_on() {
     assert_eq!(take(&mut late, &by_bas), Verdict::Present);
     assert_eq!(take(&mut late, &voiced), Verdict::Erased);
 }
+
+#[test]
+fn two_branches_in_one_batch_are_refused_and_leave_no_broken_chain() {
+    let (wijk, mut amina, ..) = people();
+    let mut server = wijk.server();
+    let mut clone = amina.clone();
+    let mine = amina.contribute("een").1;
+    let other = joined(&[clone.contribute("anders").1, clone.contribute("en verder").1]);
+    let both = RunBatch { runs: vec![mine.run.clone(), other.runs[0].clone()], order: vec![] };
+    let refused = server.admit(OPEN, &both);
+    assert!(matches!(refused, Err(BatchRefusal::Fork { seq: 0, .. })), "{refused:?}");
+    assert_eq!(take(&mut server, &mine), Verdict::Present);
+    assert_eq!(take(&mut server, &amina.contribute("twee").1), Verdict::Present);
+}

@@ -191,6 +191,8 @@ impl Replica {
         let mut salts: BTreeMap<SubjectId, Salt> = BTreeMap::new();
         let mut cursors: Vec<Cursor<'_>> = batch.runs.iter().map(Cursor::new).collect();
         let mut rebuilt = Vec::with_capacity(count);
+        // Two runs of one device must tell the same story where they overlap, or its chain would be sewn from two.
+        let mut ids: BTreeMap<(DeviceId, u64), EntryId> = BTreeMap::new();
         let lookup = Txn::new(self);
         let run_after_run =
             batch.runs.iter().enumerate().flat_map(|(at, run)| std::iter::repeat_n(at, run.entries.len()));
@@ -205,6 +207,10 @@ impl Replica {
                 salts.insert(entry.header.subject, opening.seed.salt());
             }
             self.check_link(&entry)?;
+            let Header { device, seq, .. } = entry.header;
+            if ids.insert((device, seq), entry.id).is_some_and(|other| other != entry.id) {
+                return Err(BatchRefusal::Fork { device, seq });
+            }
             rebuilt.push(entry);
         }
         for (run, cursor) in batch.runs.iter().zip(&cursors) {
