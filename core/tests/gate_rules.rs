@@ -292,3 +292,28 @@ fn two_branches_in_one_batch_are_refused_and_leave_no_broken_chain() {
     assert_eq!(take(&mut server, &mine), Verdict::Present);
     assert_eq!(take(&mut server, &amina.contribute("twee").1), Verdict::Present);
 }
+
+#[test]
+fn a_hole_keeps_its_place_and_takes_only_its_own_body_and_signature() {
+    let (wijk, mut amina, ..) = people();
+    let mut server = wijk.server();
+    let (question, made) = amina.contribute("Licht");
+    take(&mut server, &made);
+    let (voice, created) = amina.speak(question.id, Choice::Agree, 1);
+    take(&mut server, &created);
+    let record = Record::Voice(Voice { question: question.id, choice: Choice::Disagree, counter: 2, replaces: None });
+    let next = amina.follow(OPEN, &voice, &record);
+    let Payload::Following { subject, hash: Some(hash), .. } = next.run.entries[0].payload else { unreachable!() };
+    let mut stub = next.run.clone();
+    stub.entries[0].payload = Payload::Stub { subject, hash };
+    let batch = |run| RunBatch { runs: vec![run], order: vec![] };
+    let admitted = take_all(&mut server, OPEN, &batch(stub));
+    assert_eq!(admitted.entries[0].verdict, Verdict::Pending);
+    // Any carrier may bring the body. The signature that proved the entry stays, whatever it brings beside it.
+    let mut carried = next.run.clone();
+    carried.signature.0 = [7; 64];
+    let admitted = take_all(&mut server, OPEN, &batch(carried));
+    assert_eq!((admitted.entries[0].verdict, admitted.entries[0].news), (Verdict::Present, News::Again));
+    let row = server.entry(admitted.entries[0].place).unwrap().unwrap();
+    assert_eq!(row.signature, Some(next.run.signature));
+}
