@@ -40,6 +40,8 @@ pub struct Members {
     server: Option<DeviceId>,
     cards: BTreeMap<InvitationKey, Card>,
     devices: BTreeMap<DeviceId, Device>,
+    /// The device of each person who joined.
+    people: BTreeMap<PersonId, DeviceId>,
     roles: BTreeMap<PersonId, BTreeSet<Role>>,
     directory: Option<(EntryId, Directory)>,
     /// This replica's own device before its join came back from the wijk.
@@ -69,6 +71,7 @@ impl Members {
             server: None,
             cards: BTreeMap::new(),
             devices: BTreeMap::new(),
+            people: BTreeMap::new(),
             roles: BTreeMap::new(),
             directory: None,
             provisional: None,
@@ -205,6 +208,12 @@ impl Members {
         if !sign::verify(DeviceId::new(*join.invitation.as_bytes()), &message, &Signature(join.proof)) {
             return Answer::Never(Reason::FalseCard);
         }
+        // A person is who joined first, by the log like the winner of a card: else a card for a resident would give the
+        // roles of whoever's id stands in the join. And a device stays who it is.
+        let taken = self.people.get(&join.person).is_some_and(|by| *by != device);
+        if taken || self.devices.get(&device).is_some_and(|known| known.person != join.person) {
+            return Answer::Never(Reason::Owner);
+        }
         let Some(card) = self.cards.get_mut(&join.invitation) else {
             return Answer::Waits(Dep::Card(join.invitation));
         };
@@ -213,6 +222,7 @@ impl Members {
         }
         card.used_by = Some(device);
         let role = card.role;
+        self.people.insert(join.person, device);
         self.devices.insert(device, Device { person: join.person, encryption_key: join.encryption_key });
         self.roles.entry(join.person).or_default().insert(role);
         Answer::Counts

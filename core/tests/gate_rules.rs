@@ -317,3 +317,20 @@ fn a_hole_keeps_its_place_and_takes_only_its_own_body_and_signature() {
     let row = server.entry(admitted.entries[0].place).unwrap().unwrap();
     assert_eq!(row.signature, Some(next.run.signature));
 }
+
+#[test]
+fn a_device_can_t_join_as_somebody_else() {
+    let (mut wijk, _, _, board) = people();
+    let mut server = wijk.server();
+    let card = wijk.card(Role::Resident);
+    take(&mut server, wijk.members.last().unwrap());
+    let mut mallory = Author::new(66, wijk.id);
+    mallory.person = board.person;
+    let join = wijk.join_entry(&mut mallory, &card);
+    let refused = server.admit(SpaceId::Members, &join.batch());
+    assert!(matches!(refused, Err(BatchRefusal::CardUnknown)), "{refused:?}");
+    assert!(!server.members().has_role(mallory.device(), Role::Board));
+    // The card isn't spent.
+    let mut honest = Author::new(67, wijk.id);
+    assert_eq!(take(&mut server, &wijk.join_entry(&mut honest, &card)), Verdict::Present);
+}
