@@ -334,3 +334,35 @@ fn a_device_can_t_join_as_somebody_else() {
     let mut honest = Author::new(67, wijk.id);
     assert_eq!(take(&mut server, &wijk.join_entry(&mut honest, &card)), Verdict::Present);
 }
+
+#[test]
+fn a_voice_on_a_contribution_that_was_erased_before_it_came_does_not_wait_for_ever() {
+    let (wijk, mut amina, mut bas, _) = people();
+    let (question, made) = bas.contribute("Licht");
+    let (_, voice) = amina.speak(question.id, Choice::Agree, 1);
+    let tombstone = bas.tombstone(OPEN, question.id, question.tombstone());
+    let mut saw_all = wijk.server();
+    let mut saw_late = wijk.server();
+    for made in [&made, &voice, &tombstone] {
+        take(&mut saw_all, made);
+    }
+    for made in [&voice, &made, &tombstone] {
+        let mut made = (*made).clone();
+        if made.id == tombstone.id || made.id == voice.id {
+            take(&mut saw_late, &made);
+            continue;
+        }
+        // The contribution itself comes as a stub: its body is gone everywhere.
+        let hash = samenspraak_core::entry::run::Cursor::new(&made.run)
+            .next(wijk.id, OPEN, &mut |_| None)
+            .unwrap()
+            .unwrap()
+            .header
+            .body_hash;
+        made.run.entries[0].payload = Payload::Stub { subject: question.id, hash };
+        take(&mut saw_late, &made);
+    }
+    assert_eq!(verdict(&saw_all, &voice), Verdict::Present);
+    assert_eq!(verdict(&saw_late, &voice), Verdict::Present);
+    assert_eq!(saw_late.waiting_count(), 0);
+}

@@ -302,6 +302,8 @@ fn place(
             crate::entry::Tombstone::Administrator { .. } => Kind::TOMBSTONE,
         };
         txn.erase(space, subject, erased_kind)?;
+        // Nothing hangs on an erased subject any more: what waited for it is judged without it.
+        wakes.push_back(Dep::Subject(space, subject));
     }
     admitted.entries.push(Outcome { place: at, id: entry.id, kind, subject, verdict, news, record });
     wake_all(txn, wakes, admitted)

@@ -140,6 +140,16 @@ impl<'r> Txn<'r> {
         places.into_iter().collect()
     }
 
+    /// The entry at `place` waits no longer, whatever it waited for.
+    fn stop_waiting(&mut self, place: Place) -> Result<(), ReplicaError> {
+        let Some(row) = self.get(Table::Pending, place.encode())? else { return Ok(()) };
+        let dep = rows::decode_dep(&row).map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
+        self.stops_waiting.push((dep, place));
+        self.begins_waiting.retain(|waits| *waits != (dep, place));
+        self.delete(Table::Pending, place.encode());
+        Ok(())
+    }
+
     pub(super) fn remember_change(&mut self, subject: SubjectId, facts: &ChangeFacts) {
         let mut w = Writer::new();
         w.uint(facts.max_op);
@@ -165,7 +175,7 @@ impl<'r> Txn<'r> {
             {
                 entry.kept = Kept::Erased;
                 self.put(Table::Entry, place.encode(), entry.encode());
-                self.delete(Table::Pending, place.encode());
+                self.stop_waiting(place)?;
             }
         }
         let changes = self.replica.store.scan(
