@@ -366,3 +366,31 @@ fn a_voice_on_a_contribution_that_was_erased_before_it_came_does_not_wait_for_ev
     assert_eq!(verdict(&saw_late, &voice), Verdict::Present);
     assert_eq!(saw_late.waiting_count(), 0);
 }
+
+#[test]
+fn a_tombstone_in_the_same_commit_takes_all_words_with_it() {
+    let (wijk, _, mut bas, _) = people();
+    let mut server = wijk.server();
+    let (subject, made) = bas.contribute("Licht");
+    let content = Content { title: "Licht".into(), text: "Licht, en snel".into(), theme: 1, buurt: String::new() };
+    let Payload::Creating { body } = &made.run.entries[0].payload else { unreachable!() };
+    let Some(Record::Change(first)) = samenspraak_core::entry::codec::decode(Kind::CONTRIBUTION, body).unwrap() else {
+        unreachable!()
+    };
+    let doc = samenspraak_core::document::open(vec![(made.id, first.change)]).doc;
+    let actor = bas.actor(subject.id, 2);
+    let change = samenspraak_core::document::contribution::edit(&doc, actor, &content).unwrap().unwrap();
+    let edit = bas.change(&subject, 2, change, false);
+    let tombstone = bas.tombstone(OPEN, subject.id, subject.tombstone());
+    // A server commits the pushes of many connections together.
+    for made in [&made, &edit, &tombstone] {
+        assert_eq!(server.admit(OPEN, &made.batch()).unwrap().entries[0].verdict, Verdict::Present);
+    }
+    commit(&mut server);
+    for made in [&made, &edit] {
+        let row = server.entry(server.place_of(made.id).unwrap().unwrap()).unwrap().unwrap();
+        assert_eq!(row.kept, Kept::Erased);
+    }
+    let changes = server.store().scan(samenspraak_core::store::Table::Change, &[], None, 9).unwrap();
+    assert_eq!(changes, [], "nothing is remembered of its changes");
+}

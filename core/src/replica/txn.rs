@@ -159,15 +159,29 @@ impl<'r> Txn<'r> {
         self.put(Table::Change, keys::actor(subject, &facts.actor), w.finish());
     }
 
+    /// The keys that begin with `prefix`, those included that no store has yet: a server commits many pushes together.
+    fn keys_with(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+        let rows = self.replica.store.scan(table, prefix, Some(&keys::after(prefix)), usize::MAX)?;
+        let mut found: BTreeSet<Vec<u8>> = rows.into_iter().map(|row| row.key).collect();
+        for rows in [&self.replica.uncommitted, &self.rows] {
+            let fresh = rows.range((table, prefix.to_vec())..);
+            for ((_, key), value) in fresh.take_while(|((t, key), _)| *t == table && key.starts_with(prefix)) {
+                if value.is_some() {
+                    found.insert(key.clone())
+                } else {
+                    found.remove(key)
+                };
+            }
+        }
+        Ok(found)
+    }
+
     /// Drops all bodies of a subject that was erased. Its headers stay as stubs.
     pub(super) fn erase(&mut self, space: SpaceId, subject: SubjectId, kind: Kind) -> Result<(), ReplicaError> {
         let known = self.subject_row(space, subject)?;
-        let mut places = self.replica.entries_of(space, subject)?;
-        // Entries of this very admission are not in the store yet.
-        let prefix = keys::subject_entries(space, subject);
-        let fresh = self.rows.keys().filter(|(table, key)| *table == Table::Subject && key.starts_with(&prefix));
-        let fresh = fresh.filter_map(|(_, key)| keys::parse_subject_entry(key));
-        places.extend(fresh.map(|(device, seq)| Place { space, device, seq }));
+        let about = self.keys_with(Table::Subject, &keys::subject_entries(space, subject))?;
+        let about = about.iter().filter_map(|key| keys::parse_subject_entry(key));
+        let mut places: Vec<Place> = about.map(|(device, seq)| Place { space, device, seq }).collect();
         places.extend(known.as_ref().and_then(|row| row.creator).map(|(device, seq)| Place { space, device, seq }));
         for place in places {
             if let Some(mut entry) = self.entry(place)?
@@ -178,14 +192,8 @@ impl<'r> Txn<'r> {
                 self.stop_waiting(place)?;
             }
         }
-        let changes = self.replica.store.scan(
-            Table::Change,
-            &keys::changes(subject),
-            Some(&keys::after(&keys::changes(subject))),
-            usize::MAX,
-        )?;
-        for row in changes {
-            self.delete(Table::Change, row.key);
+        for key in self.keys_with(Table::Change, &keys::changes(subject))? {
+            self.delete(Table::Change, key);
         }
         let row = SubjectRow {
             state: SubjectState::Erased,
