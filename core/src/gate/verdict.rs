@@ -127,6 +127,6 @@ mod tests {
         }
         assert_eq!(Verdict::from_number(3), None);
         assert_eq!(Verdict::from_number(99), None);
-        assert_eq!(Verdict::from_number(9_999), None);
+        assert_eq!(Verdict::from_number(CHANGE_BASE + 65_536), None);
     }
 }
