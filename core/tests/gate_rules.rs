@@ -173,6 +173,20 @@ fn a_decision_by_a_resident_waits_and_a_later_grant_releases_it() {
 }
 
 #[test]
+fn a_decision_is_released_by_the_second_of_two_grants_that_come_together() {
+    let (mut wijk, mut amina, mut bas, _) = people();
+    let mut server = wijk.server();
+    let (question, made) = bas.contribute("Licht");
+    take(&mut server, &made);
+    let (_, decision) = amina.decide(question.id, "Ja");
+    assert_eq!(take(&mut server, &decision), Verdict::Pending);
+    let grants = [wijk.grant(amina.person, Role::Facilitator), wijk.grant(amina.person, Role::Board)];
+    take_all(&mut server, SpaceId::Members, &joined(&grants));
+    assert_eq!(verdict(&server, &decision), Verdict::Present);
+    assert_eq!(server.waiting_count(), 0);
+}
+
+#[test]
 fn a_voice_on_an_unknown_contribution_waits_and_is_released() {
     let (wijk, mut amina, mut bas, _) = people();
     let mut server = wijk.server();

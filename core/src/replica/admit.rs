@@ -347,10 +347,15 @@ fn keep(
         Judgement::Pending(dep) => {
             let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);
             let dep = if own && kind == Kind::JOIN { Dep::Log(device) } else { dep };
-            txn.wait(dep, at);
-            // Bodies that wait are kept up to a bound; beyond it the entry is a hole whose body is asked for later.
-            let room = txn.replica().waiting_count() < PENDING_BODIES_MAX;
-            (if room { Kept::Pending(body) } else { Kept::Absent }, None, Some(SubjectState::Pending))
+            // Bodies that wait are kept up to a bound; beyond it the entry is a hole whose body is asked for later. A phone
+            // is the only place where its own words are, so there they stay.
+            let kept = if own || txn.waiting_count() < PENDING_BODIES_MAX {
+                txn.wait(dep, at);
+                Kept::Pending(body)
+            } else {
+                Kept::Absent
+            };
+            (kept, None, Some(SubjectState::Pending))
         }
         Judgement::Refused(reason) => {
             let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);

@@ -18,6 +18,7 @@ pub(super) struct Txn<'r> {
     rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
     heads: BTreeMap<(SpaceId, DeviceId), Head>,
     members: Cow<'r, Members>,
+    waiting_before: usize,
     begins_waiting: Vec<(Dep, Place)>,
     stops_waiting: Vec<(Dep, Place)>,
 }
@@ -38,6 +39,7 @@ impl<'r> Txn<'r> {
             rows: BTreeMap::new(),
             heads: BTreeMap::new(),
             members: Cow::Borrowed(&replica.members),
+            waiting_before: replica.waiting_count(),
             begins_waiting: Vec::new(),
             stops_waiting: Vec::new(),
         }
@@ -120,6 +122,11 @@ impl<'r> Txn<'r> {
         row.opening.map(|(seed, _)| seed.salt())
     }
 
+    /// How many bodies wait, those of this admission included. A place waits for one thing at a time.
+    pub(super) fn waiting_count(&self) -> usize {
+        (self.waiting_before + self.begins_waiting.len()).saturating_sub(self.stops_waiting.len())
+    }
+
     pub(super) fn wait(&mut self, dep: Dep, place: Place) {
         self.put(Table::Pending, place.encode(), rows::encode_dep(&dep));
         self.begins_waiting.push((dep, place));
@@ -128,25 +135,31 @@ impl<'r> Txn<'r> {
     /// The places that waited for `dep`; they wait no longer.
     pub(super) fn wake(&mut self, dep: Dep) -> Vec<Place> {
         let mut places: BTreeSet<Place> = self.replica.waiting.get(&dep).cloned().unwrap_or_default();
-        places.extend(self.begins_waiting.iter().filter(|(d, _)| *d == dep).map(|(_, place)| *place));
         for (_, place) in self.stops_waiting.iter().filter(|(d, _)| *d == dep) {
             places.remove(place);
         }
+        // A place that was woken and waits for the same again is among these.
+        places.extend(self.begins_waiting.iter().filter(|(d, _)| *d == dep).map(|(_, place)| *place));
         for place in &places {
-            self.stops_waiting.push((dep, *place));
-            self.begins_waiting.retain(|waits| *waits != (dep, *place));
-            self.delete(Table::Pending, place.encode());
+            self.waits_no_longer(dep, *place);
         }
         places.into_iter().collect()
+    }
+
+    fn waits_no_longer(&mut self, dep: Dep, place: Place) {
+        let began_here = self.begins_waiting.iter().position(|waits| *waits == (dep, place));
+        match began_here {
+            Some(at) => drop(self.begins_waiting.remove(at)),
+            None => self.stops_waiting.push((dep, place)),
+        }
+        self.delete(Table::Pending, place.encode());
     }
 
     /// The entry at `place` waits no longer, whatever it waited for.
     fn stop_waiting(&mut self, place: Place) -> Result<(), ReplicaError> {
         let Some(row) = self.get(Table::Pending, place.encode())? else { return Ok(()) };
         let dep = rows::decode_dep(&row).map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
-        self.stops_waiting.push((dep, place));
-        self.begins_waiting.retain(|waits| *waits != (dep, place));
-        self.delete(Table::Pending, place.encode());
+        self.waits_no_longer(dep, place);
         Ok(())
     }
 
