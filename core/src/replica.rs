@@ -215,35 +215,6 @@ impl Replica {
         }
     }
 
-    /// Keys under a prefix, committed and admitted.
-    fn keys_under(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
-        let mut keys = BTreeSet::new();
-        let (mut from, end) = (prefix.to_vec(), keys::after(prefix));
-        loop {
-            let rows = self.store.scan(table, &from, Some(&end), SCAN_ROWS)?;
-            let full = rows.len() == SCAN_ROWS;
-            keys.extend(rows.into_iter().map(|row| row.key));
-            match keys.last() {
-                Some(last) if full => {
-                    from.clone_from(last);
-                    from.push(0);
-                }
-                _ => break,
-            }
-        }
-        for ((at, key), value) in self.uncommitted.range((table, prefix.to_vec())..) {
-            if *at != table || !key.starts_with(prefix) {
-                break;
-            }
-            if value.is_some() {
-                keys.insert(key.clone())
-            } else {
-                keys.remove(key)
-            };
-        }
-        Ok(keys)
-    }
-
     /// Whether something was admitted or written that isn't committed.
     #[must_use]
     pub fn has_uncommitted(&self) -> bool {
@@ -289,6 +260,35 @@ impl Replica {
         let row = self.row(Table::Subject, &keys::subject(space, subject))?;
         row.map(|row| SubjectRow::decode(&row).map_err(|cause| ReplicaError::Row { table: Table::Subject, cause }))
             .transpose()
+    }
+
+    /// The places of all committed entries about a subject, the creating one first.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub fn entries_of(&self, space: SpaceId, subject: SubjectId) -> Result<Vec<Place>, ReplicaError> {
+        let mut places = Vec::new();
+        if let Some((device, seq)) = self.subject(space, subject)?.and_then(|row| row.creator) {
+            places.push(Place { space, device, seq });
+        }
+        let prefix = keys::subject_entries(space, subject);
+        let (mut from, end) = (prefix.clone(), keys::after(&prefix));
+        loop {
+            let rows = self.store.scan(Table::Subject, &from, Some(&end), SCAN_ROWS)?;
+            let full = rows.len() == SCAN_ROWS;
+            for row in &rows {
+                if let Some((device, seq)) = keys::parse_subject_entry(&row.key) {
+                    places.push(Place { space, device, seq });
+                }
+            }
+            match rows.into_iter().next_back() {
+                Some(last) if full => {
+                    from = last.key;
+                    from.push(0);
+                }
+                _ => return Ok(places),
+            }
+        }
     }
 
     /// Writes an entry of this device: the next of its chain, signed. `opening` is given when it creates its subject.

@@ -3,6 +3,8 @@
 //! Worlds speak a small vocabulary (`resident`, `contribute`, `sync`, …) and act through the public surface of the core only.
 //! Everything random follows from the seed, so a failing test prints it and repeats.
 
+#![expect(clippy::result_large_err, reason = "a command's error is as it is, and tests are in no hurry")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{AreaCode, Directory, Role, SpaceId, Theme, WijkId};
 use samenspraak_core::store::log::LogHead;
-use samenspraak_core::store::{MemoryStore, Store, StoreError};
+use samenspraak_core::store::{Batch, MemoryStore, Store, StoreError, Table};
 use samenspraak_core::sync::phone::SPACES;
 use samenspraak_core::sync::server::{PushJob, Server, ServerEffect, ServerKeys, Session};
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
@@ -73,6 +75,12 @@ impl Phone {
     pub fn open(store: Arc<dyn Store>) -> Self {
         let app = App::open(Arc::clone(&store)).expect("the phone's store opens");
         Self { store, app, next_command: 0 }
+    }
+
+    /// Another phone with the same identity over a copy of the store, for another world.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self::open(copy_of(&*self.store))
     }
 
     /// Kills the app and opens it again from what its store holds.
@@ -213,6 +221,19 @@ impl World {
         let synced = self.sync(&mut root);
         assert_eq!(synced.settled, Some(None), "the root syncs: {synced:?}");
         self.root = root;
+    }
+
+    /// The same wijk once more over copies of its stores, to go another way from here; phones are copied with
+    /// [`Phone::copy`]. Much quicker than joining again, which is slow on purpose.
+    ///
+    /// # Panics
+    /// When a store can't be read.
+    #[must_use]
+    pub fn copy(&self, seed: u64) -> Self {
+        let server_store = copy_of(&*self.server_store);
+        let server = Server::open(self.wijk, self.keys.clone(), Arc::clone(&server_store)).expect("it opens");
+        let (random, root) = (Seeded::new(seed), self.root.copy());
+        Self { random, wijk: self.wijk, root, server_store, keys: self.keys.clone(), server }
     }
 
     /// Kills the server and opens it again from its store.
@@ -371,10 +392,26 @@ impl World {
     }
 }
 
+/// A store in memory with the same rows as another.
+///
+/// # Panics
+/// When the other can't be read.
+#[must_use]
+pub fn copy_of(store: &dyn Store) -> Arc<dyn Store> {
+    let (copy, mut batch) = (MemoryStore::new(), Batch::new());
+    for table in Table::ALL {
+        for row in store.scan(table, &[], None, usize::MAX).expect("the store is read") {
+            batch.put(table, row.key, row.value);
+        }
+    }
+    copy.commit(&batch).expect("memory takes what another store took");
+    Arc::new(copy)
+}
+
 /// Reads every row of a store, for tests that compare stores.
 ///
 /// # Errors
 /// When it can't be read.
-pub fn rows(store: &dyn Store, table: samenspraak_core::store::Table) -> Result<usize, StoreError> {
+pub fn rows(store: &dyn Store, table: Table) -> Result<usize, StoreError> {
     Ok(store.scan(table, &[], None, usize::MAX)?.len())
 }

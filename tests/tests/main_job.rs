@@ -1,4 +1,5 @@
 //! The main job in one world: words written without a network reach the board, and the answer comes back.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use samenspraak_core::app::{Command, LineEvent, OwnState, Reply};
 use samenspraak_core::model::{Choice, Content, Decision, Outcome, Role, SubjectId};

@@ -201,6 +201,8 @@ impl Replica {
         let mut salts: BTreeMap<SubjectId, Salt> = BTreeMap::new();
         let mut cursors: Vec<Cursor<'_>> = batch.runs.iter().map(Cursor::new).collect();
         let mut rebuilt = Vec::with_capacity(count);
+        // Two runs of one device must tell the same story where they overlap, or its chain would be sewn from two.
+        let mut ids: BTreeMap<(DeviceId, u64), EntryId> = BTreeMap::new();
         let lookup = Txn::new(self);
         let run_after_run =
             batch.runs.iter().enumerate().flat_map(|(at, run)| std::iter::repeat_n(at, run.entries.len()));
@@ -215,6 +217,10 @@ impl Replica {
                 salts.insert(entry.header.subject, opening.seed.salt());
             }
             self.check_link(&entry)?;
+            let Header { device, seq, .. } = entry.header;
+            if ids.insert((device, seq), entry.id).is_some_and(|other| other != entry.id) {
+                return Err(BatchRefusal::Fork { device, seq });
+            }
             rebuilt.push(entry);
         }
         for (run, cursor) in batch.runs.iter().zip(&cursors) {
@@ -357,13 +363,19 @@ fn keep(
         Judgement::Pending(dep) => {
             let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);
             let dep = if own && kind == Kind::JOIN { Dep::Log(device) } else { dep };
-            txn.wait(dep, at);
-            if txn.replica().side == Side::Server && txn.waiting_of(device) > PENDING_BODIES_PER_DEVICE_MAX {
+            if txn.replica().side == Side::Server && txn.waiting_of(device) >= PENDING_BODIES_PER_DEVICE_MAX {
                 return Err(BatchRefusal::Quota { device });
             }
-            // A phone can't refuse what stands in the log. What it has no room for is a hole that is asked for later.
-            let room = own || txn.replica().side == Side::Server || txn.replica().waiting_count() < PENDING_BODIES_MAX;
-            (if room { Kept::Pending(body) } else { Kept::Absent }, None, Some(SubjectState::Pending))
+            // A phone can't refuse what stands in the log. What it has no room for is a hole that is asked for later; but it is
+            // the only place where its own words are, so those stay.
+            let room = own || txn.replica().side == Side::Server || txn.waiting_count() < PENDING_BODIES_MAX;
+            let kept = if room {
+                txn.wait(dep, at);
+                Kept::Pending(body)
+            } else {
+                Kept::Absent
+            };
+            (kept, None, Some(SubjectState::Pending))
         }
         Judgement::Refused(reason) => {
             let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);

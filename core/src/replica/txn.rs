@@ -18,6 +18,7 @@ pub(super) struct Txn<'r> {
     rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
     heads: BTreeMap<(SpaceId, DeviceId), Head>,
     members: Cow<'r, Members>,
+    waiting_before: usize,
     begins_waiting: Vec<(Dep, Place)>,
     stops_waiting: Vec<(Dep, Place)>,
 }
@@ -38,6 +39,7 @@ impl<'r> Txn<'r> {
             rows: BTreeMap::new(),
             heads: BTreeMap::new(),
             members: Cow::Borrowed(&replica.members),
+            waiting_before: replica.waiting_count(),
             begins_waiting: Vec::new(),
             stops_waiting: Vec::new(),
         }
@@ -127,20 +129,9 @@ impl<'r> Txn<'r> {
         (before + count(&self.begins_waiting)).saturating_sub(count(&self.stops_waiting))
     }
 
-    /// Keys under a prefix: committed, admitted before and admitted now.
-    fn keys_under(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
-        let mut keys = self.replica.keys_under(table, prefix)?;
-        for ((at, key), value) in self.rows.range((table, prefix.to_vec())..) {
-            if *at != table || !key.starts_with(prefix) {
-                break;
-            }
-            if value.is_some() {
-                keys.insert(key.clone())
-            } else {
-                keys.remove(key)
-            };
-        }
-        Ok(keys)
+    /// How many bodies wait, those of this admission included. A place waits for one thing at a time.
+    pub(super) fn waiting_count(&self) -> usize {
+        (self.waiting_before + self.begins_waiting.len()).saturating_sub(self.stops_waiting.len())
     }
 
     pub(super) fn wait(&mut self, dep: Dep, place: Place) {
@@ -151,16 +142,32 @@ impl<'r> Txn<'r> {
     /// The places that waited for `dep`; they wait no longer.
     pub(super) fn wake(&mut self, dep: Dep) -> Vec<Place> {
         let mut places: BTreeSet<Place> = self.replica.waiting.get(&dep).cloned().unwrap_or_default();
-        places.extend(self.begins_waiting.iter().filter(|(d, _)| *d == dep).map(|(_, place)| *place));
         for (_, place) in self.stops_waiting.iter().filter(|(d, _)| *d == dep) {
             places.remove(place);
         }
+        // A place that was woken and waits for the same again is among these.
+        places.extend(self.begins_waiting.iter().filter(|(d, _)| *d == dep).map(|(_, place)| *place));
         for place in &places {
-            self.stops_waiting.push((dep, *place));
-            self.begins_waiting.retain(|waits| *waits != (dep, *place));
-            self.delete(Table::Pending, place.encode());
+            self.waits_no_longer(dep, *place);
         }
         places.into_iter().collect()
+    }
+
+    fn waits_no_longer(&mut self, dep: Dep, place: Place) {
+        let began_here = self.begins_waiting.iter().position(|waits| *waits == (dep, place));
+        match began_here {
+            Some(at) => drop(self.begins_waiting.remove(at)),
+            None => self.stops_waiting.push((dep, place)),
+        }
+        self.delete(Table::Pending, place.encode());
+    }
+
+    /// The entry at `place` waits no longer, whatever it waited for.
+    fn stop_waiting(&mut self, place: Place) -> Result<(), ReplicaError> {
+        let Some(row) = self.get(Table::Pending, place.encode())? else { return Ok(()) };
+        let dep = rows::decode_dep(&row).map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
+        self.waits_no_longer(dep, place);
+        Ok(())
     }
 
     pub(super) fn remember_change(&mut self, subject: SubjectId, facts: &ChangeFacts) {
@@ -170,6 +177,23 @@ impl<'r> Txn<'r> {
         let mut w = Writer::new();
         w.uint(facts.seq);
         self.put(Table::Change, keys::actor(subject, &facts.actor), w.finish());
+    }
+
+    /// The keys that begin with `prefix`, those included that no store has yet: a server commits many pushes together.
+    fn keys_with(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+        let rows = self.replica.store.scan(table, prefix, Some(&keys::after(prefix)), usize::MAX)?;
+        let mut found: BTreeSet<Vec<u8>> = rows.into_iter().map(|row| row.key).collect();
+        for rows in [&self.replica.uncommitted, &self.rows] {
+            let fresh = rows.range((table, prefix.to_vec())..);
+            for ((_, key), value) in fresh.take_while(|((t, key), _)| *t == table && key.starts_with(prefix)) {
+                if value.is_some() {
+                    found.insert(key.clone())
+                } else {
+                    found.remove(key)
+                };
+            }
+        }
+        Ok(found)
     }
 
     /// Drops all bodies of a subject that was erased. Its headers stay as stubs.
@@ -183,7 +207,7 @@ impl<'r> Txn<'r> {
         device: DeviceId,
     ) -> Result<(), ReplicaError> {
         let known = self.subject_row(space, subject)?;
-        let about = self.keys_under(Table::Subject, &keys::subject_entries(space, subject))?;
+        let about = self.keys_with(Table::Subject, &keys::subject_entries(space, subject))?;
         let about = about.iter().filter_map(|key| keys::parse_subject_entry(key));
         let mut places: Vec<Place> = about.map(|(device, seq)| Place { space, device, seq }).collect();
         places.extend(known.as_ref().and_then(|row| row.creator).map(|(device, seq)| Place { space, device, seq }));
@@ -193,16 +217,10 @@ impl<'r> Txn<'r> {
             {
                 entry.kept = Kept::Erased;
                 self.put(Table::Entry, place.encode(), entry.encode());
-                if let Some(dep) = self.get(Table::Pending, place.encode())? {
-                    let dep = rows::decode_dep(&dep);
-                    let dep = dep.map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
-                    self.begins_waiting.retain(|waits| *waits != (dep, place));
-                    self.stops_waiting.push((dep, place));
-                    self.delete(Table::Pending, place.encode());
-                }
+                self.stop_waiting(place)?;
             }
         }
-        for key in self.keys_under(Table::Change, &keys::changes(subject))? {
+        for key in self.keys_with(Table::Change, &keys::changes(subject))? {
             self.delete(Table::Change, key);
         }
         let row = SubjectRow {

@@ -220,7 +220,7 @@ impl PieceReader {
         let place = self.store.get(Table::EntryId, id.as_bytes())?.ok_or_else(missing)?;
         let place = Place::decode(&place).ok_or_else(missing)?;
         let row = self.store.get(Table::Entry, &place.encode())?.ok_or_else(missing)?;
-        let row = EntryRow::decode(&row).map_err(|cause| row_error(cause))?;
+        let row = EntryRow::decode(&row).map_err(row_error)?;
         if row.id == id { Ok((place, row)) } else { Err(missing()) }
     }
 
@@ -228,7 +228,7 @@ impl PieceReader {
         let Some(seq) = place.seq.checked_sub(1) else { return Ok(EntryId::ZERO) };
         let row = self.store.get(Table::Entry, &Place { seq, ..place }.encode())?;
         let row = row.ok_or(ReplicaError::Contradiction { what: "a chain has a gap" })?;
-        Ok(EntryRow::decode(&row).map_err(|cause| row_error(cause))?.id)
+        Ok(EntryRow::decode(&row).map_err(row_error)?.id)
     }
 }
 
