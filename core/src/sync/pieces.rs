@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::wire::{Piece, PieceLine};
 use crate::cbor::CborError;
 use crate::entry::{Run, Signature};
+use crate::gate::Verdict;
 use crate::gate::limits::{BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX};
 use crate::model::{DeviceId, EntryId, SpaceId};
 use crate::replica::{EntryRow, Hashes, Place, ReplicaError, run_entry};
@@ -132,7 +133,10 @@ impl PieceReader {
                     if run.run.entries.is_empty() {
                         run.run.prev = self.prev(place)?;
                     }
-                    run.run.entries.push(run_entry(&row, Hashes::Omitted));
+                    // What waited when it came may stand before the subject that it is about.
+                    let waited = line.item.verdict == Verdict::Pending;
+                    let hashes = if waited { Hashes::Given } else { Hashes::Omitted };
+                    run.run.entries.push(run_entry(&row, hashes));
                     run.signed = row.signature;
                     piece.lines.push(PieceLine::Next(u32::try_from(at).unwrap_or(u32::MAX)));
                 }
