@@ -302,7 +302,7 @@ fn two_branches_in_one_batch_are_refused_and_leave_no_broken_chain() {
     let other = joined(&[clone.contribute("anders").1, clone.contribute("en verder").1]);
     let both = RunBatch { runs: vec![mine.run.clone(), other.runs[0].clone()], order: vec![] };
     let refused = server.admit(OPEN, &both);
-    assert!(matches!(refused, Err(BatchRefusal::Fork { seq: 0, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(BatchRefusal::Form)), "{refused:?}");
     assert_eq!(take(&mut server, &mine), Verdict::Present);
     assert_eq!(take(&mut server, &amina.contribute("twee").1), Verdict::Present);
 }
@@ -407,4 +407,38 @@ fn a_tombstone_in_the_same_commit_takes_all_words_with_it() {
     }
     let changes = server.store().scan(samenspraak_core::store::Table::Change, &[], None, 9).unwrap();
     assert_eq!(changes, [], "nothing is remembered of its changes");
+}
+
+#[test]
+fn a_body_that_comes_before_its_subject_is_kept_and_counts_only_if_it_is_its_header_s() {
+    let (wijk, _, mut bas, _) = people();
+    let (question, asked) = bas.contribute("Licht");
+    let mut staff = bas.clone();
+    let (voice, created) = staff.speak(question.id, Choice::Agree, 1);
+    // The creation travels as a stub first, so that what follows it comes before its subject.
+    let record = Record::Voice(Voice { question: question.id, choice: Choice::Pass, counter: 2, replaces: None });
+    let next = staff.follow(OPEN, &voice, &record);
+    let Some(Ok(rebuilt)) = samenspraak_core::entry::run::Cursor::new(&created.run).next(wijk.id, OPEN, &mut |_| None)
+    else {
+        unreachable!()
+    };
+    let mut stub = created.clone();
+    stub.run.entries[0].payload = Payload::Stub { subject: voice.id, hash: rebuilt.header.body_hash };
+    for tampered in [false, true] {
+        let mut server = wijk.server();
+        let mut early = next.clone();
+        if let Payload::Following { body, .. } = &mut early.run.entries[0].payload
+            && tampered
+        {
+            *body.last_mut().unwrap() ^= 1;
+        }
+        take(&mut server, &asked);
+        take(&mut server, &stub);
+        assert_eq!(take(&mut server, &early), Verdict::Pending);
+        assert_eq!(take(&mut server, &created), Verdict::Present, "the creation fills its hole");
+        let expected = if tampered { Verdict::Pending } else { Verdict::Present };
+        assert_eq!(verdict(&server, &next), expected);
+        // Whoever has the right body can still bring it.
+        assert_eq!(take(&mut server, &next), Verdict::Present);
+    }
 }

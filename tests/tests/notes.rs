@@ -71,7 +71,7 @@ fn text_of(phone: &mut Phone, meeting: SubjectId) -> MeetingText {
     phone.joined().meeting(meeting).unwrap().unwrap().text
 }
 
-/// Places in a text that are not inside a word: words look like `<12>`.
+/// Places in a text that are not inside a word: words look like `<中>`.
 fn gaps(text: &str) -> Vec<usize> {
     let chars: Vec<char> = text.chars().collect();
     (0..=chars.len())
@@ -128,7 +128,9 @@ impl Case {
 
     fn word(&mut self) -> String {
         self.written += 1;
-        let word = format!("<{}>", self.written);
+        // A sign of its own for each word: what is left of other words can't be put together to this one.
+        let sign = char::from_u32(0x4e00 + u32::try_from(self.written).unwrap()).unwrap();
+        let word = format!("<{sign}>");
         self.words.insert(word.clone());
         word
     }

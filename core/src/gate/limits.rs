@@ -64,7 +64,7 @@ pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bodies that may wait on a phone for what they depend on. An honest pusher sends dependencies first, so in practice none
 /// wait; beyond this an entry keeps its place as a hole and its body is asked for again later. Own words are never dropped.
-pub const PENDING_BODIES_MAX: usize = 4096;
+pub const PENDING_BODIES_MAX: usize = 1024;
 
 /// Bodies of one device that may wait at the server. A push beyond this is refused with "not now": the server receipts only
 /// what it keeps. More than any evening's misunderstanding, and 16 MiB at the most.

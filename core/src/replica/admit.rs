@@ -10,6 +10,7 @@ use super::txn::Txn;
 use super::{Replica, ReplicaError, Side};
 use crate::entry::codec::{Opening, Record};
 use crate::entry::run::{Cursor, Rebuilt, RunError};
+use crate::entry::subject::body_hash;
 use crate::entry::{Header, Kind, Run, Salt, Signature, Tombstone, sign};
 use crate::gate::body::{Judgement, SubjectState};
 use crate::gate::limits::{BATCH_ENTRIES_MAX, PENDING_BODIES_MAX, PENDING_BODIES_PER_DEVICE_MAX};
@@ -168,7 +169,7 @@ impl Replica {
     ) -> Result<Admitted, ReplicaError> {
         let mut txn = Txn::new(self);
         let mut admitted = Admitted::default();
-        let rebuilt = Rebuilt { header, id, body: Some(body), opening };
+        let rebuilt = Rebuilt { header, id, body: Some(body), unchecked: false, opening };
         place(&mut txn, rebuilt, Some(signature), &mut admitted).map_err(|refusal| match refusal {
             BatchRefusal::Replica(error) => error,
             _ => ReplicaError::Contradiction { what: "this device's own entry has no place in its chain" },
@@ -326,7 +327,12 @@ fn place(
 }
 
 fn judge(txn: &mut Txn<'_>, entry: &Rebuilt) -> Result<Option<Judgement>, ReplicaError> {
+    let Header { space, subject, .. } = entry.header;
     match &entry.body {
+        Some(_) if entry.unchecked => {
+            let erased = txn.subject_row(space, subject)?.is_some_and(|row| row.state == SubjectState::Erased);
+            Ok(Some(if erased { Judgement::Erased } else { Judgement::Pending(Dep::Subject(space, subject)) }))
+        }
         Some(body) => Ok(Some(txn.judge(&entry.header, entry.id, entry.opening.is_some(), body)?)),
         None => Ok(None),
     }
@@ -439,7 +445,14 @@ fn wake_all(txn: &mut Txn<'_>, mut wakes: VecDeque<Dep>, admitted: &mut Admitted
                 body_hash: row.body_hash,
                 extra: row.extra.clone(),
             };
-            let rebuilt = Rebuilt { header, id: row.id, body: Some(body), opening };
+            // A body that came before its subject can be compared with its hash only now. One that isn't its header's was
+            // its carrier's fault: the place is a hole again, for somebody else to fill.
+            let salt = if row.creates || row.kind == Kind::TOMBSTONE { None } else { txn.salt(at.space, row.subject) };
+            if salt.is_some_and(|salt| body_hash(&salt, at.device, at.seq, &body) != row.body_hash) {
+                txn.put(Table::Entry, at.encode(), EntryRow { kept: Kept::Absent, ..row }.encode());
+                continue;
+            }
+            let rebuilt = Rebuilt { header, id: row.id, body: Some(body), unchecked: false, opening };
             let judged = match judge(txn, &rebuilt)? {
                 // It has its place already (on the phone that wrote it), so it can only be refused there.
                 Some(Judgement::CardUsed) => Some(Judgement::Refused(Reason::CardUsed)),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::wire::{Piece, PieceLine};
 use crate::cbor::CborError;
 use crate::entry::{Run, Signature};
+use crate::gate::Verdict;
 use crate::gate::limits::{BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX, FRAME_BYTES_MAX};
 use crate::model::{DeviceId, EntryId, SpaceId};
 use crate::replica::{EntryRow, Hashes, Place, ReplicaError, run_entry};
@@ -108,7 +109,9 @@ impl Building {
                     }
                 };
                 self.bytes += entry_bytes(&row);
-                self.piece.runs[at].entries.push(run_entry(&row, Hashes::Omitted));
+                // What waited when it came may stand before the subject that it is about.
+                let hashes = if verdict == Verdict::Pending { Hashes::Given } else { Hashes::Omitted };
+                self.piece.runs[at].entries.push(run_entry(&row, hashes));
                 self.signed[at] = row.signature;
                 self.piece.lines.push(PieceLine::Next(u32::try_from(at).unwrap_or(u32::MAX)));
             }
