@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::wire::{Frame, Receipt, RefusalCode};
 use super::{ServerCertificate, head_message, prove_message, receipt_message};
 use crate::entry::sign::{self, Key};
-use crate::gate::limits::{BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX};
+use crate::gate::limits::{BATCH_BYTES_TARGET, PUSH_ENTRIES_MAX};
 use crate::model::{DeviceId, SpaceId, WijkId};
 use crate::replica::{Hashes, Replica, ReplicaError, RunBatch};
 use crate::store::log::{Epoch, LogHead};
@@ -18,8 +18,6 @@ use crate::store::log::{Epoch, LogHead};
 pub const SPACES: [SpaceId; 2] = [SpaceId::Members, SpaceId::Open];
 /// Pushes under way at once: enough to fill a slow line, few enough that little is sent twice when it breaks.
 const PUSHES_IN_FLIGHT_MAX: usize = 8;
-/// Entries of one push.
-const PUSH_ENTRIES_MAX: usize = BATCH_ENTRIES_MAX / 4;
 
 /// Why a phone ends a connection. The text is for logs and names no person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,13 +7,13 @@ use super::wire::{Piece, PieceLine};
 use crate::cbor::CborError;
 use crate::entry::{Run, Signature};
 use crate::gate::Verdict;
-use crate::gate::limits::{BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX};
+use crate::gate::limits::{BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX, ENTRY_ENVELOPE_BYTES, RUN_ENVELOPE_BYTES};
 use crate::model::{DeviceId, EntryId, SpaceId};
 use crate::replica::{EntryRow, Hashes, Place, ReplicaError, run_entry};
 use crate::store::log::{Epoch, Log, LogError, LogHead};
 use crate::store::{Store, Table};
 
-/// Lines read at a time. A push has at most [`BATCH_ENTRIES_MAX`] entries, usually a handful.
+/// Lines read at a time. A push usually has a handful of entries.
 const LINES_AT_ONCE: usize = 256;
 /// Entries a piece aims at, so that it stays within what a receiver takes even when a full push follows.
 const PIECE_ENTRIES_TARGET: usize = 1024;
@@ -103,7 +103,8 @@ impl PieceReader {
         Ok(line.first().and_then(|line| line.closes) == Some(head.hash))
     }
 
-    /// The piece from number `from` on, or `None` when the log ends there. It ends where a push ended.
+    /// The piece from number `from` on, or `None` when the log ends there. It ends where a push ended, so the limits of one
+    /// push (`gate::limits`) see to it that a piece fits a frame.
     ///
     /// # Errors
     /// When it can't be read.
@@ -122,11 +123,14 @@ impl PieceReader {
                 next = line.number + 1;
                 if line.item.again {
                     piece.lines.push(PieceLine::Again(line.item.id));
+                    bytes += ENTRY_ENVELOPE_BYTES;
                 } else {
                     let (place, row) = self.entry(space, line.number, line.item.id)?;
-                    bytes += row.kept.body().map_or(32, <[u8]>::len) + 24;
+                    bytes += row.kept.body().map_or(0, <[u8]>::len) + ENTRY_ENVELOPE_BYTES;
+                    bytes += row.extra.iter().map(|extra| extra.value.len()).sum::<usize>();
                     let at = *run_of.entry(place.device).or_insert_with(|| {
                         building.push(Building { run: empty_run(place), signed: None });
+                        bytes += RUN_ENVELOPE_BYTES;
                         building.len() - 1
                     });
                     let run = &mut building[at];

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use super::pieces::{PieceError, PieceReader};
 use super::wire::{Frame, Receipt, ReceiptLine, RefusalCode};
 use super::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
-use crate::entry::Signature;
 use crate::entry::run::RunError;
 use crate::entry::sign::{self, Key};
+use crate::entry::{Payload, Signature};
+use crate::gate::limits::{PUSH_BYTES_MAX, PUSH_ENTRIES_MAX};
 use crate::membership::Members;
 use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
 use crate::replica::{Admitted, BatchRefusal, News, Replica, ReplicaError, RunBatch, Side};
@@ -125,7 +126,10 @@ impl Server {
         let mut results = Vec::with_capacity(jobs.len());
         let mut appends: BTreeMap<SpaceId, Append> = BTreeMap::new();
         for job in jobs {
-            let result = self.replica.admit(job.space, &job.batch);
+            let result = match fits_a_piece(&job.batch) {
+                true => self.replica.admit(job.space, &job.batch),
+                false => Err(BatchRefusal::Form),
+            };
             if let Err(BatchRefusal::Replica(error)) = result {
                 return Err(error.into());
             }
@@ -185,6 +189,19 @@ impl Server {
         let lines = self.log.read(space, number, 1)?;
         Ok(lines.first().map(|line| ReceiptLine { id, number, day: line.item.day, verdict: line.item.verdict }))
     }
+}
+
+/// Whether a push stays within what can be read again as a part of one piece. Honest phones stay far below.
+fn fits_a_piece(batch: &RunBatch) -> bool {
+    let entries = || batch.runs.iter().flat_map(|run| &run.entries);
+    let bytes = entries().map(|entry| {
+        let body = match &entry.payload {
+            Payload::Creating { body } | Payload::Following { body, .. } => body.len(),
+            Payload::Stub { .. } => 0,
+        };
+        body + entry.extra.iter().map(|extra| extra.value.len()).sum::<usize>()
+    });
+    entries().count() <= PUSH_ENTRIES_MAX && bytes.sum::<usize>() <= PUSH_BYTES_MAX
 }
 
 /// The log items of one push, by space: what was placed, and what was judged anew because of it.
