@@ -96,6 +96,23 @@ impl Phone {
         self.app.joined_mut().expect("this phone has joined")
     }
 
+    /// Connects this phone to whoever says exactly these frames, and disconnects. Returns what it said.
+    pub fn hear(&mut self, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let effects = self.app.handle(Timestamp(0), Event::Connected);
+        let mut said = self.perform(effects).frames;
+        for frame in frames {
+            let effects = self.app.handle(Timestamp(0), Event::Frame(frame.clone()));
+            let performed = self.perform(effects);
+            said.extend(performed.frames);
+            if performed.disconnected.is_some() {
+                break;
+            }
+        }
+        let effects = self.app.handle(Timestamp(0), Event::Disconnected);
+        self.perform(effects);
+        said
+    }
+
     /// Performs effects that need no network; returns frames to send, whether it settled, and a reply.
     fn perform(&mut self, effects: Vec<Effect>) -> Performed {
         let (mut done, mut left) = (Performed::default(), VecDeque::from(effects));
@@ -167,6 +184,8 @@ pub struct World {
     server_store: Arc<dyn Store>,
     keys: ServerKeys,
     server: Server,
+    /// What was said on the last connection, up and down.
+    pub said: (Vec<Vec<u8>>, Vec<Vec<u8>>),
 }
 
 /// A directory for tests.
@@ -211,7 +230,7 @@ impl World {
         root.ask(random.entropy(), found).expect("the wijk is made");
         let wijk = root.joined().identity().wijk;
         let server = Server::open(wijk, keys.clone(), Arc::clone(&server_store)).expect("the server's store opens");
-        let mut world = Self { random, wijk, root, server_store, keys, server };
+        let mut world = Self { random, wijk, root, server_store, keys, server, said: Default::default() };
         world.sync_root();
         world
     }
@@ -233,7 +252,7 @@ impl World {
         let server_store = copy_of(&*self.server_store);
         let server = Server::open(self.wijk, self.keys.clone(), Arc::clone(&server_store)).expect("it opens");
         let (random, root) = (Seeded::new(seed), self.root.copy());
-        Self { random, wijk: self.wijk, root, server_store, keys: self.keys.clone(), server }
+        Self { random, wijk: self.wijk, root, server_store, keys: self.keys.clone(), server, said: Default::default() }
     }
 
     /// Kills the server and opens it again from its store.
@@ -318,6 +337,7 @@ impl World {
         let mut followed: BTreeMap<SpaceId, LogHead> = BTreeMap::new();
         let mut down = VecDeque::from([hello.encode()]);
         let mut frames = 0;
+        self.said = Default::default();
         let mut effects = phone.app.handle(Timestamp(0), Event::Connected);
         loop {
             let performed = phone.perform(effects);
@@ -336,6 +356,7 @@ impl World {
             frames += up.len();
             down.extend(self.server_takes(&mut session, &up, &mut followed, &mut synced));
             let Some(frame) = down.pop_front() else { break };
+            self.said.1.push(frame.clone());
             frames += 1;
             synced.down = (synced.down.0 + 1, synced.down.1 + frame.len());
             if frames > frames_max {
@@ -359,6 +380,7 @@ impl World {
         let mut down = Vec::new();
         for frame in frames {
             synced.up = (synced.up.0 + 1, synced.up.1 + frame.len());
+            self.said.0.push(frame.clone());
             for effect in session.receive(frame, self.server.members(), &reader) {
                 match effect {
                     ServerEffect::Send(frame) => down.push(frame.encode()),

@@ -241,8 +241,7 @@ impl Run {
         if len == 0 || first_seq.checked_add(len as u64).is_none_or(|end| end > SEQ_MAX) {
             return Err(r.error("entries within the limits of a chain"));
         }
-        // Each entry takes at least four bytes, so a short input can't ask for much memory.
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(len);
         for _ in 0..len {
             entries.push(decode_entry(r)?);
         }

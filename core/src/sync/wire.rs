@@ -346,9 +346,15 @@ fn encode_runs(w: &mut Writer, runs: &[Run]) {
 
 fn decode_runs(r: &mut Reader<'_>) -> Result<Vec<Run>, CborError> {
     let len = r.array(RUNS_MAX)?;
-    let mut runs = Vec::new();
+    let (mut runs, mut entries) = (Vec::with_capacity(len), 0);
     for _ in 0..len {
-        runs.push(Run::decode(r)?);
+        let run = Run::decode(r)?;
+        // Each run is bounded, and so are all together: an entry takes far more memory than bytes in a frame.
+        entries += run.entries.len();
+        if entries > BATCH_ENTRIES_MAX {
+            return Err(r.error("entries within the limit of a batch"));
+        }
+        runs.push(run);
     }
     Ok(runs)
 }
