@@ -85,5 +85,8 @@ fn an_entry_whose_receipt_a_phone_holds_is_on_the_server_after_every_kill() {
     assert_eq!(arrived.len(), written, "seed 2: all that was written arrived, once");
     assert!(written > kills && broken > kills / 2, "{written} written, {broken} connections broken");
     run(&["verify", arg(&wijk.folder())]).ok();
-    println!("{kills} kills of the server: {written} entries receipted, {broken} broken syncs, 0 lost, {:?}", begun.elapsed());
+    println!(
+        "{kills} kills of the server: {written} entries receipted, {broken} broken syncs, 0 lost, {:?}",
+        begun.elapsed()
+    );
 }

@@ -232,14 +232,11 @@ impl Serve {
     pub fn start(folder: &Path, port: u16, log: &Path, variables: &[(&str, &str)]) -> Self {
         let errors = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let mut command = program(&["serve", arg(folder), "--listen", &format!("127.0.0.1:{port}")]);
-        let mut child = command
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .spawn()
-            .unwrap();
+        let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let (out, (say, said)) = (child.stdout.take().unwrap(), channel());
-        std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).all(|line| say.send(line).is_ok()));
+        std::thread::spawn(move || {
+            BufReader::new(out).lines().map_while(Result::ok).all(|line| say.send(line).is_ok())
+        });
         let mut server = Self { child, said, log: log.to_owned(), port, begun: Vec::new() };
         while !server.begun.iter().any(|line| line.contains("board page")) {
             match server.said.recv_timeout(PATIENCE) {
