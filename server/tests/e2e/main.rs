@@ -5,7 +5,9 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
+mod proxy;
 mod support;
 
 mod phone_kills;
+mod quiet_sync;
 mod server_kills;
