@@ -8,6 +8,7 @@
 mod proxy;
 mod support;
 
+mod mistakes;
 mod phone_kills;
 mod quiet_sync;
 mod server_kills;
