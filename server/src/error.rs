@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use samenspraak_core::app::CommandError;
 use samenspraak_core::replica::ReplicaError;
 use samenspraak_core::store::StoreError;
+use samenspraak_core::store::log::LogError;
 use samenspraak_core::sync::phone::SessionError;
+use samenspraak_core::sync::pieces::PieceError;
 use samenspraak_core::sync::server::ServerError;
 
 use crate::client::SyncError;
@@ -62,6 +64,9 @@ pub enum ProgramError {
     /// The server below.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The server's log, read beside it.
+    #[error(transparent)]
+    Piece(#[from] PieceError),
     /// A command of the app.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -84,7 +89,12 @@ impl ProgramError {
             | Self::Command(_)
             | Self::NotEmpty { .. }
             | Self::Sync(SyncError::Address { .. } | SyncError::NotJoined) => 2,
-            Self::NoFolder { .. } | Self::File { .. } | Self::Store(_) | Self::Replica(_) | Self::Server(_) => 3,
+            Self::NoFolder { .. }
+            | Self::File { .. }
+            | Self::Store(_)
+            | Self::Replica(_)
+            | Self::Server(_)
+            | Self::Piece(_) => 3,
             Self::Listen { .. } | Self::Sync(_) => 4,
         }
     }
@@ -139,7 +149,13 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
 fn store_error(error: &ProgramError) -> Option<&StoreError> {
     match error {
         ProgramError::Store(error) | ProgramError::Replica(ReplicaError::Store(error)) => Some(error),
-        ProgramError::Server(ServerError::Replica(ReplicaError::Store(error))) => Some(error),
+        ProgramError::Server(
+            ServerError::Replica(ReplicaError::Store(error)) | ServerError::Log(LogError::Store(error)),
+        )
+        | ProgramError::Piece(
+            PieceError::Replica(ReplicaError::Store(error)) | PieceError::Log(LogError::Store(error)),
+        )
+        | ProgramError::Command(CommandError::Replica(ReplicaError::Store(error))) => Some(error),
         ProgramError::Command(CommandError::NotSaved { cause }) => Some(cause),
         _ => None,
     }
