@@ -8,6 +8,7 @@
 mod proxy;
 mod support;
 
+mod damage;
 mod mistakes;
 mod phone_kills;
 mod quiet_sync;
