@@ -112,8 +112,8 @@ fn write_whole(path: &Path, bytes: &[u8], private: bool) -> Result<(), ProgramEr
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, ProgramError> {
-    let text = fs::read_to_string(path).map_err(|source| io_error(path, source))?;
-    serde_json::from_str(&text).map_err(|error| file_error(path, &error))
+    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+    serde_json::from_slice(&bytes).map_err(|error| file_error(path, &error))
 }
 
 fn to_json<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, ProgramError> {

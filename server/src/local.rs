@@ -45,10 +45,7 @@ pub fn sync(phone: &mut Driver, server: &mut Server) -> Result<(), ProgramError>
         }
         for (space, head) in &mut followed {
             let before = *head;
-            while let Some(read) = reader
-                .read(*space, head.next)
-                .map_err(|error| ProgramError::Found { what: format!("the server's log can't be read: {error}") })?
-            {
+            while let Some(read) = reader.read(*space, head.next)? {
                 *head = read.head;
                 down.push_back(Frame::Piece(read.piece).encode());
             }

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
 use samenspraak_core::model::WijkId;
+use samenspraak_core::store::StoreError;
 use samenspraak_core::sync::ServerCertificate;
 use samenspraak_core::sync::pieces::PieceReader;
 use samenspraak_core::sync::server::{HeadSigner, Server};
@@ -55,6 +56,8 @@ pub async fn run(folder: &Folder, listen: SocketAddr) -> Result<(), ProgramError
     // First the address: a busy port must not cost the time of opening everything.
     let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
+    let asked_to_stop = asked_to_stop()
+        .map_err(|source| ProgramError::Store(StoreError::Io { place: "signals of the system".into(), source }))?;
     let store = folder.store(Which::Server)?;
     let mut server = Server::open(folder.wijk()?, folder.keys()?, store.clone())?;
     wijk::deliver_at_start(folder, &mut server)?;
@@ -90,7 +93,7 @@ pub async fn run(folder: &Folder, listen: SocketAddr) -> Result<(), ProgramError
     });
     let mut serving = tokio::spawn(serving.into_future());
     tokio::select! {
-        () = asked_to_stop() => tracing::info!("stopping"),
+        () = asked_to_stop => tracing::info!("stopping"),
         () = shared.writer.failed() => tracing::error!("stopping: the store failed"),
         ended = &mut serving => tracing::error!(?ended, "the listener ended"),
     }
@@ -117,20 +120,25 @@ fn loopback(address: SocketAddr) -> SocketAddr {
     local
 }
 
-async fn asked_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Waits for Ctrl-C or TERM. Listens from the moment it is called, not only once it is awaited: before that TERM would end
+/// the process at once.
+fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(async move {
             tokio::select! {
-                _ = interrupt => {}
+                _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            return;
-        }
+        })
     }
-    let _ = interrupt.await;
+    #[cfg(not(unix))]
+    Ok(async {
+        // When it can't be listened for, nobody can ask.
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
 
 fn router(shared: Arc<Shared>) -> Router {

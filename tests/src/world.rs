@@ -186,6 +186,7 @@ pub struct World {
     server: Server,
     /// What was said on the last connection, up and down.
     pub said: (Vec<Vec<u8>>, Vec<Vec<u8>>),
+    server_failed: bool,
 }
 
 /// A directory for tests.
@@ -230,7 +231,8 @@ impl World {
         root.ask(random.entropy(), found).expect("the wijk is made");
         let wijk = root.joined().identity().wijk;
         let server = Server::open(wijk, keys.clone(), Arc::clone(&server_store)).expect("the server's store opens");
-        let mut world = Self { random, wijk, root, server_store, keys, server, said: Default::default() };
+        let said = Default::default();
+        let mut world = Self { random, wijk, root, server_store, keys, server, said, server_failed: false };
         world.sync_root();
         world
     }
@@ -252,7 +254,8 @@ impl World {
         let server_store = copy_of(&*self.server_store);
         let server = Server::open(self.wijk, self.keys.clone(), Arc::clone(&server_store)).expect("it opens");
         let (random, root) = (Seeded::new(seed), self.root.copy());
-        Self { random, wijk: self.wijk, root, server_store, keys: self.keys.clone(), server, said: Default::default() }
+        let (keys, said) = (self.keys.clone(), Default::default());
+        Self { random, wijk: self.wijk, root, server_store, keys, server, said, server_failed: false }
     }
 
     /// Kills the server and opens it again from its store.
@@ -261,6 +264,19 @@ impl World {
     /// When its store doesn't open.
     pub fn restart_server(&mut self) {
         self.server = Server::open(self.wijk, self.keys.clone(), Arc::clone(&self.server_store)).expect("it opens");
+        self.server_failed = false;
+    }
+
+    /// The same, from a store that was opened again.
+    pub fn restart_server_with(&mut self, store: Arc<dyn Store>) {
+        self.server_store = store;
+        self.restart_server();
+    }
+
+    /// Whether the server's store failed: it answers nobody until it is started again.
+    #[must_use]
+    pub fn server_failed(&self) -> bool {
+        self.server_failed
     }
 
     /// The server.
@@ -326,11 +342,17 @@ impl World {
         self.sync_cut(phone, usize::MAX)
     }
 
+    /// The same, looking at the phone whenever it has done all it could with what came.
+    pub fn sync_watched(&mut self, phone: &mut Phone, watch: &mut dyn FnMut(&mut Phone)) -> Synced {
+        self.sync_with(phone, usize::MAX, watch)
+    }
+
     /// The same, with a connection that breaks after so many frames in all.
-    ///
-    /// # Panics
-    /// When the server fails.
     pub fn sync_cut(&mut self, phone: &mut Phone, frames_max: usize) -> Synced {
+        self.sync_with(phone, frames_max, &mut |_| {})
+    }
+
+    fn sync_with(&mut self, phone: &mut Phone, frames_max: usize, watch: &mut dyn FnMut(&mut Phone)) -> Synced {
         let mut synced = Synced::default();
         let nonce = self.random.entropy();
         let (mut session, hello) = Session::begin(self.wijk, self.server.certificate(), nonce);
@@ -341,6 +363,7 @@ impl World {
         let mut effects = phone.app.handle(Timestamp(0), Event::Connected);
         loop {
             let performed = phone.perform(effects);
+            watch(phone);
             synced.settled = performed.settled.or(synced.settled);
             if let Some(reason) = performed.disconnected {
                 synced.disconnected = Some(reason);
@@ -378,13 +401,19 @@ impl World {
     ) -> Vec<Vec<u8>> {
         let reader = self.server.reader();
         let mut down = Vec::new();
+        if self.server_failed {
+            return down;
+        }
         for frame in frames {
             synced.up = (synced.up.0 + 1, synced.up.1 + frame.len());
             self.said.0.push(frame.clone());
             for effect in session.receive(frame, self.server.members(), &reader) {
                 match effect {
                     ServerEffect::Send(frame) => down.push(frame.encode()),
-                    ServerEffect::Admit(job) => down.push(self.admit(job).encode()),
+                    ServerEffect::Admit(job) => match self.admit(job) {
+                        Some(answer) => down.push(answer.encode()),
+                        None => return down,
+                    },
                     ServerEffect::Follow(space, head) => drop(followed.insert(space, head)),
                     ServerEffect::Close(_) => down.push(Frame::Bye.encode()),
                 }
@@ -408,9 +437,15 @@ impl World {
         down
     }
 
-    fn admit(&mut self, job: PushJob) -> Frame {
-        let (mut answers, _) = self.server.admit(&[job], DAY).expect("the server stores");
-        answers.pop().expect("one answer for one push")
+    /// `None` when the store fails: whoever waits for an answer gets none.
+    fn admit(&mut self, job: PushJob) -> Option<Frame> {
+        match self.server.admit(&[job], DAY) {
+            Ok((mut answers, _)) => answers.pop(),
+            Err(_) => {
+                self.server_failed = true;
+                None
+            }
+        }
     }
 }
 
