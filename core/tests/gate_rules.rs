@@ -302,7 +302,7 @@ fn two_branches_in_one_batch_are_refused_and_leave_no_broken_chain() {
     let other = joined(&[clone.contribute("anders").1, clone.contribute("en verder").1]);
     let both = RunBatch { runs: vec![mine.run.clone(), other.runs[0].clone()], order: vec![] };
     let refused = server.admit(OPEN, &both);
-    assert!(matches!(refused, Err(BatchRefusal::Fork { seq: 0, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(BatchRefusal::Form)), "{refused:?}");
     assert_eq!(take(&mut server, &mine), Verdict::Present);
     assert_eq!(take(&mut server, &amina.contribute("twee").1), Verdict::Present);
 }

@@ -1,1 +1,19 @@
-//! The server.
+//! The small server of a wijk, and the tools of its administrator.
+//!
+//! `folder` knows what lies where on disk, `serve` answers phones, `board` shows the board its page, `client` drives a phone
+//! over a socket, and the rest are commands. No decision about the wijk is made here: the core makes them.
+
+pub mod board;
+pub mod cli;
+pub mod client;
+pub mod date;
+pub mod demo;
+pub mod error;
+pub mod folder;
+pub mod local;
+pub mod messages;
+pub mod phone;
+pub mod replay;
+pub mod serve;
+pub mod verify;
+pub mod wijk;

@@ -1,7 +1,7 @@
 //! What the app shows: lists, one contribution with its whole line, meetings, and how far own words got.
 
 use super::Joined;
-use crate::document::{contribution, meeting};
+use crate::document::meeting;
 use crate::entry::Kind;
 use crate::gate::{Reason, Verdict};
 use crate::model::{Content, EntryId, MeetingText, PersonId, SpaceId, SubjectId};
@@ -129,8 +129,7 @@ impl Joined {
     }
 
     fn item(&mut self, subject: SubjectId) -> Result<Option<ContributionItem>, ReplicaError> {
-        let Some(doc) = self.document(subject)? else { return Ok(None) };
-        let content = contribution::read(doc);
+        let Some(content) = self.words(subject)? else { return Ok(None) };
         let Some((Kind::CONTRIBUTION, facts)) = self.view.document(subject) else { return Ok(None) };
         let numbered = self.view.number_of(facts.first);
         Ok(Some(ContributionItem {

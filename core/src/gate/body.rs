@@ -137,7 +137,7 @@ pub fn judge(
     }
     match record {
         Record::Tombstone(tombstone) => Ok(judge_tombstone(members, header, tombstone)),
-        Record::Change(change) => judge_change(known, header, change),
+        Record::Change(change) => judge_change(known, members, header, change),
         Record::Voice(voice) => {
             let waits = needs_contribution(known, header.space, voice.question)?;
             Ok(waits.unwrap_or(Judgement::Present(Counted { record: Record::Voice(voice), change: None })))
@@ -220,7 +220,23 @@ fn needs_contribution(known: &dyn Known, space: SpaceId, subject: SubjectId) -> 
     })
 }
 
-fn judge_change(known: &dyn Known, header: &Header, change: DocumentChange) -> Result<Judgement, StoreError> {
+fn judge_change(
+    known: &dyn Known,
+    members: &Members,
+    header: &Header,
+    change: DocumentChange,
+) -> Result<Judgement, StoreError> {
+    if let Some(replaced) = change.replaces {
+        match known.subject(header.space, replaced)? {
+            None => return Ok(Judgement::Pending(Dep::Subject(header.space, replaced))),
+            // Only one's own words can be taken over: an answer to them comes along.
+            Some(facts) if facts.owner.is_none() || facts.owner != members.person(header.device) => {
+                return Ok(Judgement::Refused(Reason::Owner));
+            }
+            Some(_) => {}
+        }
+    }
+
     let found: Preflight = match change::preflight(&change.change) {
         Ok(found) => found,
         Err(refusal) => return Ok(Judgement::Refused(Reason::from(&refusal))),

@@ -3,7 +3,7 @@
 //! First the runs are rebuilt and their signatures checked, without touching anything: what fails is the carrier's fault
 //! and the whole batch is refused. Then each entry takes its place in its chain, whatever becomes of its body.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::rows::{EntryRow, Head, Kept, Place, SubjectRow};
 use super::txn::Txn;
@@ -11,9 +11,9 @@ use super::{Replica, ReplicaError, Side};
 use crate::entry::codec::{Opening, Record};
 use crate::entry::run::{Cursor, Rebuilt, RunError};
 use crate::entry::subject::body_hash;
-use crate::entry::{Header, Kind, Run, Salt, Signature, sign};
+use crate::entry::{Header, Kind, Run, Salt, Signature, Tombstone, sign};
 use crate::gate::body::{Judgement, SubjectState};
-use crate::gate::limits::{BATCH_ENTRIES_MAX, PENDING_BODIES_MAX};
+use crate::gate::limits::{BATCH_ENTRIES_MAX, PENDING_BODIES_MAX, PENDING_BODIES_PER_DEVICE_MAX};
 use crate::gate::{Dep, Reason, Verdict};
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
 use crate::store::{Table, keys};
@@ -119,6 +119,12 @@ pub enum BatchRefusal {
     /// The card isn't known (any more), or its signature is wrong.
     #[error("this card isn't known in this wijk")]
     CardUnknown,
+    /// Too many bodies of this device wait for what they depend on. Not now: they may come again when that is here.
+    #[error("too many entries of {device:?} wait for others")]
+    Quota {
+        /// Device.
+        device: DeviceId,
+    },
     /// The replica itself failed.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
@@ -177,6 +183,10 @@ impl Replica {
     fn rebuild(&self, space: SpaceId, batch: &RunBatch) -> Result<Vec<Rebuilt>, BatchRefusal> {
         let count: usize = batch.runs.iter().map(|run| run.entries.len()).sum();
         if count > BATCH_ENTRIES_MAX || (!batch.order.is_empty() && batch.order.len() != count) {
+            return Err(BatchRefusal::Form);
+        }
+        let devices: BTreeSet<DeviceId> = batch.runs.iter().map(|run| run.device).collect();
+        if devices.len() != batch.runs.len() {
             return Err(BatchRefusal::Form);
         }
         for run in &batch.runs {
@@ -252,7 +262,12 @@ fn place(
     let Header { space, device, seq, kind, subject, .. } = entry.header;
     let at = Place { space, device, seq };
     let mut news = News::Placed;
-    if txn.head(space, device).is_some_and(|head| seq <= head.seq) {
+    let mut held = None;
+    let head = txn.head(space, device);
+    if head.is_some_and(|head| seq == head.seq + 1 && entry.header.prev != head.id) {
+        return Err(BatchRefusal::Fork { device, seq });
+    }
+    if head.is_some_and(|head| seq <= head.seq) {
         let row = txn.entry(at)?.ok_or(ReplicaError::Contradiction { what: "a chain has a gap" })?;
         if row.kept != Kept::Absent || entry.body.is_none() {
             let verdict = row.kept.verdict();
@@ -269,9 +284,14 @@ fn place(
             return wake_all(txn, VecDeque::from([Dep::Log(device)]), admitted);
         }
         news = News::Again;
+        held = row.signature;
+        if row.creates {
+            // A hole that is filled must not stand in its own way.
+            txn.delete(Table::Subject, keys::subject(space, subject));
+        }
     }
-    // What stands here was proven when it came. The signature beside a body that comes later wasn't checked.
-    let signature = if news == News::Again { txn.entry(at)?.and_then(|row| row.signature) } else { signature };
+    // What came again was compared by its id only, so the signature that was checked then stays.
+    let signature = if news == News::Again { held } else { signature };
     let mut wakes = VecDeque::new();
     let judged = judge(txn, &entry)?;
     if news == News::Placed && space == SpaceId::Members {
@@ -297,13 +317,9 @@ fn place(
             txn.put(Table::Subject, keys::subject_entry(space, subject, device, seq), Vec::new());
         }
     }
-    if let Some(Record::Tombstone(tombstone)) = &record {
-        let erased_kind = match tombstone {
-            crate::entry::Tombstone::Owner { kind, .. } => *kind,
-            crate::entry::Tombstone::Administrator { .. } => Kind::TOMBSTONE,
-        };
-        txn.erase(space, subject, erased_kind)?;
-        // Nothing hangs on an erased subject any more: what waited for it is judged without it.
+    if let Some(Record::Tombstone(Tombstone::Owner { kind, device, .. })) = &record {
+        txn.erase(space, subject, *kind, *device)?;
+        // What waited for this subject waits no longer: it hangs on nothing now.
         wakes.push_back(Dep::Subject(space, subject));
     }
     admitted.entries.push(Outcome { place: at, id: entry.id, kind, subject, verdict, news, record });
@@ -353,9 +369,13 @@ fn keep(
         Judgement::Pending(dep) => {
             let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);
             let dep = if own && kind == Kind::JOIN { Dep::Log(device) } else { dep };
-            // Bodies that wait are kept up to a bound; beyond it the entry is a hole whose body is asked for later. A phone
-            // is the only place where its own words are, so there they stay.
-            let kept = if own || txn.waiting_count() < PENDING_BODIES_MAX {
+            if txn.replica().side == Side::Server && txn.waiting_of(device) >= PENDING_BODIES_PER_DEVICE_MAX {
+                return Err(BatchRefusal::Quota { device });
+            }
+            // A phone can't refuse what stands in the log. What it has no room for is a hole that is asked for later; but it is
+            // the only place where its own words are, so those stay.
+            let room = own || txn.replica().side == Side::Server || txn.waiting_count() < PENDING_BODIES_MAX;
+            let kept = if room {
                 txn.wait(dep, at);
                 Kept::Pending(body)
             } else {
@@ -372,7 +392,7 @@ fn keep(
                 txn.remember_change(subject, facts);
                 wakes.push_back(Dep::Change(subject, facts.hash));
             }
-            wakes.extend(released_by(txn, device, &counted.record));
+            wakes.extend(released_by(device, &counted.record));
             (Kept::Present(body), Some(counted.record), Some(SubjectState::Live))
         }
     };
@@ -392,17 +412,14 @@ fn keep(
 }
 
 /// What a record of the space `members` makes possible for others.
-fn released_by(txn: &Txn<'_>, device: DeviceId, record: &Record) -> Vec<Dep> {
+fn released_by(device: DeviceId, record: &Record) -> Vec<Dep> {
     match record {
         Record::Genesis(_) => vec![Dep::Root],
         Record::Invitation(invitation) => vec![Dep::Card(invitation.key)],
         Record::Join(join) => vec![Dep::Device(device), Dep::Role(join.person)],
         Record::Grant(grant) => vec![Dep::Role(grant.person)],
         Record::Directory(_) | Record::Server(_) => Vec::new(),
-        Record::Change(_) | Record::Voice(_) | Record::Decision(_) | Record::Tombstone(_) => {
-            debug_assert!(txn.members().person(device).is_some());
-            Vec::new()
-        }
+        Record::Change(_) | Record::Voice(_) | Record::Decision(_) | Record::Tombstone(_) => Vec::new(),
     }
 }
 

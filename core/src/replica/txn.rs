@@ -122,6 +122,13 @@ impl<'r> Txn<'r> {
         row.opening.map(|(seed, _)| seed.salt())
     }
 
+    /// Bodies of a device that wait, this admission included.
+    pub(super) fn waiting_of(&self, device: DeviceId) -> usize {
+        let before = self.replica.waiting_by_device.get(&device).copied().unwrap_or(0);
+        let count = |waits: &[(Dep, Place)]| waits.iter().filter(|(_, place)| place.device == device).count();
+        (before + count(&self.begins_waiting)).saturating_sub(count(&self.stops_waiting))
+    }
+
     /// How many bodies wait, those of this admission included. A place waits for one thing at a time.
     pub(super) fn waiting_count(&self) -> usize {
         (self.waiting_before + self.begins_waiting.len()).saturating_sub(self.stops_waiting.len())
@@ -190,7 +197,15 @@ impl<'r> Txn<'r> {
     }
 
     /// Drops all bodies of a subject that was erased. Its headers stay as stubs.
-    pub(super) fn erase(&mut self, space: SpaceId, subject: SubjectId, kind: Kind) -> Result<(), ReplicaError> {
+    ///
+    /// `device` created it, as the tombstone proves; so its person is known even where the creating body never came.
+    pub(super) fn erase(
+        &mut self,
+        space: SpaceId,
+        subject: SubjectId,
+        kind: Kind,
+        device: DeviceId,
+    ) -> Result<(), ReplicaError> {
         let known = self.subject_row(space, subject)?;
         let about = self.keys_with(Table::Subject, &keys::subject_entries(space, subject))?;
         let about = about.iter().filter_map(|key| keys::parse_subject_entry(key));
@@ -212,7 +227,7 @@ impl<'r> Txn<'r> {
             state: SubjectState::Erased,
             kind: known.as_ref().map_or(kind, |row| row.kind),
             creator: known.as_ref().and_then(|row| row.creator),
-            owner: known.as_ref().and_then(|row| row.owner),
+            owner: known.as_ref().and_then(|row| row.owner).or_else(|| self.members.person(device)),
             opening: None,
         };
         self.put(Table::Subject, keys::subject(space, subject), row.encode());
@@ -262,14 +277,18 @@ impl Replica {
         }
         for (dep, place) in done.stops_waiting {
             if let Some(places) = self.waiting.get_mut(&dep) {
-                places.remove(&place);
+                if places.remove(&place)
+                    && let Some(count) = self.waiting_by_device.get_mut(&place.device)
+                {
+                    *count = count.saturating_sub(1);
+                }
                 if places.is_empty() {
                     self.waiting.remove(&dep);
                 }
             }
         }
         for (dep, place) in done.begins_waiting {
-            self.waiting.entry(dep).or_default().insert(place);
+            self.waits(dep, place);
         }
     }
 }

@@ -81,18 +81,6 @@ pub fn actor(subject: SubjectId, actor: &[u8; 16]) -> Vec<u8> {
     join(&[subject.as_bytes(), &[1], actor])
 }
 
-/// Row of a change in the order it was admitted, in `Table::Change`.
-#[must_use]
-pub fn change_order(subject: SubjectId, order: u64) -> Vec<u8> {
-    join(&[subject.as_bytes(), &[2], &order.to_be_bytes()])
-}
-
-/// The beginning of all rows of [`change_order`] of one subject.
-#[must_use]
-pub fn change_orders(subject: SubjectId) -> Vec<u8> {
-    join(&[subject.as_bytes(), &[2]])
-}
-
 /// The beginning of all rows of one subject in `Table::Change`.
 #[must_use]
 pub fn changes(subject: SubjectId) -> Vec<u8> {

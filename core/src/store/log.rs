@@ -194,7 +194,7 @@ pub fn decode_line(bytes: &[u8]) -> Result<(LogItem, Option<Hash>), CborError> {
     r.array_of(5)?;
     let id = EntryId::new(r.exact()?);
     let day = u32::try_from(r.uint()?).map_err(|_| r.error("a day"))?;
-    let verdict = Verdict::from_number(r.uint()?).ok_or_else(|| r.error("a verdict"))?;
+    let verdict = Verdict::from_number(r.uint()?);
     let again = r.bool()?;
     let closes = if r.null()? { None } else { Some(r.exact()?) };
     r.end()?;

@@ -79,8 +79,9 @@ pub struct Author {
 
 impl Author {
     pub fn new(number: u8, wijk: WijkId) -> Self {
-        let person = PersonId::new([number; 16]);
-        Self { key: key(number), person, wijk, heads: BTreeMap::new(), seeds: 0 }
+        let key = key(number);
+        let person = codec::person_of(wijk, key.id());
+        Self { key, person, wijk, heads: BTreeMap::new(), seeds: 0 }
     }
 
     pub fn device(&self) -> DeviceId {

@@ -1,0 +1,222 @@
+//! The command line.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use samenspraak_core::membership::card::CardLink;
+use samenspraak_core::model::{AreaCode, Buurt, Directory, Role, Theme};
+
+use crate::error::ProgramError;
+use crate::folder::Folder;
+use crate::phone::PhoneArgs;
+use crate::replay::ReplayArgs;
+use crate::wijk::Delivered;
+use crate::{demo, messages, phone, replay, serve, verify, wijk};
+
+/// Samenspraak: residents take part in the policy of their wijk, with or without a network.
+#[derive(Debug, Parser)]
+#[command(name = "samenspraak", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Top,
+}
+
+#[derive(Debug, Subcommand)]
+enum Top {
+    /// Serve a wijk to its phones.
+    Serve {
+        /// Data folder of the wijk.
+        folder: PathBuf,
+        /// Address to listen on.
+        #[arg(long, default_value = "127.0.0.1:7447", env = "SAMENSPRAAK_LISTEN")]
+        listen: SocketAddr,
+    },
+    /// Make a wijk.
+    Wijk {
+        #[command(subcommand)]
+        action: WijkAction,
+    },
+    /// Make cards for people to join with.
+    Invite {
+        /// Data folder of the wijk.
+        folder: PathBuf,
+        /// Role of whoever joins.
+        #[arg(long, default_value = "resident")]
+        role: RoleName,
+        /// How many cards.
+        #[arg(long, default_value_t = 1)]
+        count: usize,
+        /// Only the links, one a line, without QR codes.
+        #[arg(long)]
+        plain: bool,
+    },
+    /// Recompute every chain and log head of a data folder and say what was found.
+    Verify {
+        /// Data folder of a wijk or of a phone. Nothing in it is changed.
+        folder: PathBuf,
+    },
+    /// A phone in the terminal.
+    Phone(PhoneArgs),
+    /// Make the demo wijk in a new folder.
+    Demo {
+        /// The new folder.
+        folder: PathBuf,
+        /// Address at which phones reach the server; stands on cards.
+        #[arg(long, default_value = "http://127.0.0.1:7447")]
+        address: String,
+    },
+    /// Replay a real conversation through phones and a server, and compare every voice.
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum WijkAction {
+    /// Make root, server and a first board device in a new folder.
+    New {
+        /// The new folder.
+        folder: PathBuf,
+        /// Name of the wijk.
+        #[arg(long)]
+        name: String,
+        /// Its municipality.
+        #[arg(long)]
+        municipality: String,
+        /// CBS code: WK and 6 characters.
+        #[arg(long)]
+        code: String,
+        /// Year the CBS codes are of.
+        #[arg(long)]
+        year: u64,
+        /// A buurt: its CBS code, = and its name; may be given several times.
+        #[arg(long = "buurt", value_name = "CODE=NAME")]
+        buurten: Vec<String>,
+        /// Address at which phones reach the server; stands on cards.
+        #[arg(long, default_value = "http://127.0.0.1:7447")]
+        address: String,
+    },
+}
+
+/// Roles as they are typed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleName {
+    /// Lives in the wijk.
+    Resident,
+    /// Leads meetings.
+    Facilitator,
+    /// Sits on the board.
+    Board,
+    /// Keeps the server.
+    Administrator,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Resident => Self::Resident,
+            RoleName::Facilitator => Self::Facilitator,
+            RoleName::Board => Self::Board,
+            RoleName::Administrator => Self::Administrator,
+        }
+    }
+}
+
+/// Runs the program.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    start_log();
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("samenspraak: {}", error.line());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Structured lines on the error stream: JSON for machines, plain for people. They name stores, spaces, sizes and reasons,
+/// never words, names or ids of persons.
+fn start_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter =
+        EnvFilter::try_from_env("SAMENSPRAAK_LOG").unwrap_or_else(|_| EnvFilter::new("warn,samenspraak_server=info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    if std::io::stderr().is_terminal() {
+        builder.with_ansi(false).compact().init();
+    } else {
+        builder.json().flatten_event(true).init();
+    }
+}
+
+fn dispatch(command: Top) -> Result<(), ProgramError> {
+    match command {
+        Top::Verify { folder } => verify::run(&folder),
+        Top::Wijk { action: WijkAction::New { folder, name, municipality, code, year, buurten, address } } => {
+            let directory = directory(name, municipality, &code, year, &buurten)?;
+            let made = wijk::found(&folder, directory, &address)?;
+            println!("wijk {} made in {}", made.file().wijk, folder.display());
+            println!("next: samenspraak serve {0}, and samenspraak invite {0}", folder.display());
+            Ok(())
+        }
+        other => runtime()?.block_on(with_network(other)),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, ProgramError> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| {
+        let place = "threads for the network".to_owned();
+        ProgramError::Store(samenspraak_core::store::StoreError::Io { place, source })
+    })
+}
+
+async fn with_network(command: Top) -> Result<(), ProgramError> {
+    match command {
+        Top::Serve { folder, listen } => serve::run(&Folder::open(&folder)?, listen).await,
+        Top::Invite { folder, role, count, plain } => {
+            let folder = Folder::open(&folder)?;
+            let (links, delivered) = wijk::invite(&folder, role.into(), count).await?;
+            for link in &links {
+                if plain { println!("{link}") } else { print_card(link) }
+            }
+            if delivered == Delivered::WhenServerStarts {
+                eprintln!("samenspraak: the server is busy; the cards work once it has started again");
+            }
+            Ok(())
+        }
+        Top::Phone(args) => phone::run(args).await,
+        Top::Demo { folder, address } => demo::make(&folder, &address),
+        Top::Replay(args) => replay::run(args).await,
+        Top::Wijk { .. } | Top::Verify { .. } => Ok(()),
+    }
+}
+
+/// Prints a card: QR code, letters, link.
+pub fn print_card(link: &CardLink) {
+    if let Ok(code) = qrcode::QrCode::new(link.to_string()) {
+        let picture = code.render::<qrcode::render::unicode::Dense1x2>().quiet_zone(true).build();
+        println!("{picture}");
+    }
+    println!("{}\n{link}\n", link.secret.letters());
+}
+
+fn directory(
+    name: String,
+    municipality: String,
+    code: &str,
+    reference_year: u64,
+    buurten: &[String],
+) -> Result<Directory, ProgramError> {
+    let area = |text: &str| AreaCode::parse(text).map_err(|error| ProgramError::Argument(error.to_string()));
+    let buurt = |text: &String| {
+        let (code, name) = text.split_once('=').ok_or_else(|| {
+            ProgramError::Argument(format!("{text:?} is no buurt: write its CBS code, = and its name"))
+        })?;
+        Ok(Buurt { code: area(code)?, name: name.to_owned() })
+    };
+    let themes = (1..=5).map(|number| Theme { number, name: messages::text(&format!("theme-{number}")) }).collect();
+    let buurten = buurten.iter().map(buurt).collect::<Result<Vec<_>, ProgramError>>()?;
+    Ok(Directory { name, municipality, code: area(code)?, reference_year, themes, buurten, counter: 1 })
+}

@@ -1,0 +1,457 @@
+//! Drives a phone: performs what the core asks for, over a disk or memory store and a WebSocket.
+//!
+//! Used by the terminal phone, by the board's device inside the server, and by every participant of a replay. It decides
+//! nothing: it stores, sends, receives, and hands everything to the core.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::{SinkExt, StreamExt};
+use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Reply, Timestamp};
+use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
+use samenspraak_core::model::{SubjectId, WijkId};
+use samenspraak_core::replica::ReplicaError;
+use samenspraak_core::store::Store;
+use samenspraak_core::sync::phone::SessionError;
+use samenspraak_core::sync::wire::{Frame, RefusalCode};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// How long a server may be silent before a phone gives up: longer than a slow line needs for one frame.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long connecting may take.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Why a sync didn't finish. What was written stays safe on the phone.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The address is none.
+    #[error("{address} is no address of a server: it begins with http://")]
+    Address {
+        /// What was given.
+        address: String,
+    },
+    /// Nobody answers.
+    #[error("no server answers at {address}: {reason}")]
+    Unreachable {
+        /// The address.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The connection broke.
+    #[error("the connection to {address} broke: {reason}")]
+    Broken {
+        /// The address.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The phone ended it.
+    #[error("{0}")]
+    Session(#[from] SessionError),
+    /// The server lets this phone in no further.
+    #[error("the server refuses: {}", refusal_words(*.0))]
+    Refused(RefusalCode),
+    /// The phone hasn't joined.
+    #[error("this phone hasn't joined a wijk yet; use `phone join` first")]
+    NotJoined,
+}
+
+fn refusal_words(code: RefusalCode) -> &'static str {
+    match code {
+        RefusalCode::CardUsed => "this card was used by another device; ask for a new card",
+        RefusalCode::CardUnknown => "this card isn't known in this wijk; check the letters or ask for a new card",
+        RefusalCode::NotMember | RefusalCode::NotReadable => "this device doesn't belong to the wijk",
+        RefusalCode::Fork => "this device exists twice, perhaps from a copied folder; join again with a new card",
+        RefusalCode::Gap | RefusalCode::UnknownSubject => "it misses entries of this device",
+        RefusalCode::Form | RefusalCode::Signature | RefusalCode::OtherBody => "what this phone sent can't be placed",
+        RefusalCode::Newer => "this program is too old to know why; install the newest one",
+        RefusalCode::NotNow => "it can't store anything now; try again later",
+    }
+}
+
+/// What a sync moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Bytes of frames sent.
+    pub bytes_up: u64,
+    /// Bytes of frames received.
+    pub bytes_down: u64,
+    /// Frames sent.
+    pub frames_up: u64,
+    /// Frames received.
+    pub frames_down: u64,
+}
+
+/// A phone: an app over its store.
+pub struct Driver {
+    app: App,
+    store: Arc<dyn Store>,
+    next_command: u64,
+}
+
+/// What effects asked for beside storing.
+#[derive(Debug, Default)]
+struct Wanted {
+    frames: Vec<Vec<u8>>,
+    reply: Option<Result<Reply, CommandError>>,
+    settled: Option<Option<RefusalCode>>,
+    disconnect: Option<SessionError>,
+    connect_at: Option<Timestamp>,
+    changed: BTreeSet<SubjectId>,
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// 32 bytes of the system's randomness.
+///
+/// # Panics
+/// When the system has none: nothing safe can be done then.
+#[must_use]
+pub fn entropy() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}
+
+impl Driver {
+    /// Opens the phone of a store.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn open(store: Arc<dyn Store>) -> Result<Self, ReplicaError> {
+        let app = App::open(Arc::clone(&store))?;
+        Ok(Self { app, store, next_command: 0 })
+    }
+
+    /// The app.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The app, for reading documents.
+    pub fn app_mut(&mut self) -> &mut App {
+        &mut self.app
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) -> Wanted {
+        let (mut wanted, mut left) = (Wanted::default(), VecDeque::from(effects));
+        while let Some(effect) = left.pop_front() {
+            match effect {
+                Effect::Commit { commit, batch } => {
+                    let event = match self.store.commit(&batch) {
+                        Ok(()) => Event::Stored { commit },
+                        Err(error) => Event::StoreFailed { commit, error },
+                    };
+                    left.extend(self.app.handle(now(), event));
+                }
+                Effect::Send(bytes) => wanted.frames.push(bytes),
+                Effect::Reply { result, .. } => wanted.reply = Some(result),
+                Effect::Settled { refusal } => wanted.settled = Some(refusal),
+                Effect::Disconnect(error) => wanted.disconnect = Some(error),
+                Effect::ConnectAt(at) => wanted.connect_at = Some(at),
+                Effect::Changed(subjects) => wanted.changed.extend(subjects),
+            }
+        }
+        wanted
+    }
+
+    fn ask(&mut self, command: Command) -> Wanted {
+        self.ask_with(entropy(), command)
+    }
+
+    fn ask_with(&mut self, entropy: [u8; 32], command: Command) -> Wanted {
+        let id = self.next_command;
+        self.next_command += 1;
+        let effects = self.app.handle(now(), Event::Command { id, entropy, command });
+        self.perform(effects)
+    }
+
+    /// Does something, without a network; when this returns `Ok` it is flushed.
+    ///
+    /// # Errors
+    /// What the app says.
+    pub fn command(&mut self, command: Command) -> Result<Reply, CommandError> {
+        self.ask(command).reply.unwrap_or(Err(CommandError::NotJoined))
+    }
+
+    /// The same with given randomness, for replays that must repeat.
+    ///
+    /// # Errors
+    /// What the app says.
+    pub fn command_with(&mut self, entropy: [u8; 32], command: Command) -> Result<Reply, CommandError> {
+        self.ask_with(entropy, command).reply.unwrap_or(Err(CommandError::NotJoined))
+    }
+
+    /// Takes a frame of a server that runs in the same process; returns frames to send and whether it settled.
+    ///
+    /// # Errors
+    /// When the phone ends the connection.
+    pub fn local_frame(&mut self, bytes: Vec<u8>) -> Result<(Vec<Vec<u8>>, bool), SyncError> {
+        let effects = self.app.handle(now(), Event::Frame(bytes));
+        let wanted = self.perform(effects);
+        if let Some(error) = wanted.disconnect {
+            return Err(error.into());
+        }
+        match wanted.settled {
+            Some(Some(code)) => Err(SyncError::Refused(code)),
+            settled => Ok((wanted.frames, settled.is_some())),
+        }
+    }
+
+    /// Says that a connection is gone.
+    pub fn disconnected(&mut self) -> Option<Timestamp> {
+        let effects = self.app.handle(now(), Event::Disconnected);
+        self.perform(effects).connect_at
+    }
+
+    /// Connects, lets both sides say everything there is, and ends.
+    ///
+    /// # Errors
+    /// When the server can't be reached, the connection breaks, or one side refuses. Nothing is lost then.
+    pub async fn sync_once(&mut self, address: &str) -> Result<Moved, SyncError> {
+        if self.app.joined().is_none() {
+            return Err(SyncError::NotJoined);
+        }
+        let socket = connect(address).await?;
+        let mut link = Link::new(address, socket);
+        let result = self.until_settled(&mut link).await;
+        self.disconnected();
+        link.close().await;
+        result.map(|()| link.moved)
+    }
+
+    async fn until_settled(&mut self, link: &mut Link) -> Result<(), SyncError> {
+        let effects = self.app.handle(now(), Event::Connected);
+        let mut wanted = self.perform(effects);
+        loop {
+            if let Some(error) = wanted.disconnect {
+                return Err(error.into());
+            }
+            link.send(std::mem::take(&mut wanted.frames))?;
+            match wanted.settled {
+                Some(Some(code)) => return Err(SyncError::Refused(code)),
+                Some(None) => return Ok(()),
+                None => {}
+            }
+            let bytes = link.receive().await?;
+            let effects = self.app.handle(now(), Event::Frame(bytes));
+            wanted = tokio::task::block_in_place(|| self.perform(effects));
+        }
+    }
+
+    /// Stays connected, reconnects when the line breaks, and does what `requests` asks for. Ends when they end.
+    pub async fn stay(
+        mut self,
+        address: String,
+        mut requests: mpsc::Receiver<Request>,
+        changed: tokio::sync::watch::Sender<u64>,
+    ) {
+        let mut link: Option<Link> = None;
+        let mut next_try = now();
+        loop {
+            let wait = Duration::from_millis(next_try.0.saturating_sub(now().0));
+            let wanted = tokio::select! {
+                request = requests.recv() => match request {
+                    None => break,
+                    Some(Request::Command(command, answer)) => {
+                        let mut wanted = tokio::task::block_in_place(|| self.ask(*command));
+                        // Whoever asked may have gone; what was written stays written.
+                        let _ = answer.send(wanted.reply.take().unwrap_or(Err(CommandError::NotJoined)));
+                        wanted
+                    }
+                    Some(Request::Look(look)) => {
+                        tokio::task::block_in_place(|| look(&mut self.app));
+                        Wanted::default()
+                    }
+                },
+                bytes = receive(&mut link), if link.is_some() => match bytes {
+                    Ok(bytes) => {
+                        let effects = self.app.handle(now(), Event::Frame(bytes));
+                        tokio::task::block_in_place(|| self.perform(effects))
+                    }
+                    Err(_) => {
+                        link = None;
+                        Wanted { connect_at: self.disconnected(), ..Wanted::default() }
+                    }
+                },
+                () = tokio::time::sleep(wait), if link.is_none() => match connect(&address).await {
+                    Ok(socket) => {
+                        link = Some(Link::new(&address, socket));
+                        let effects = self.app.handle(now(), Event::Connected);
+                        self.perform(effects)
+                    }
+                    Err(_) => Wanted { connect_at: self.disconnected(), ..Wanted::default() },
+                },
+            };
+            if !wanted.changed.is_empty() {
+                changed.send_modify(|count| *count += 1);
+            }
+            if let Some(at) = wanted.connect_at {
+                next_try = at;
+            }
+            let sent = match &mut link {
+                Some(link) => link.send(wanted.frames),
+                None => Ok(()),
+            };
+            if wanted.disconnect.is_some() || sent.is_err() {
+                link = None;
+                next_try = self.disconnected().unwrap_or(next_try);
+            }
+        }
+        if let Some(mut link) = link {
+            link.close().await;
+        }
+    }
+}
+
+async fn receive(link: &mut Option<Link>) -> Result<Vec<u8>, SyncError> {
+    match link {
+        Some(link) => link.receive_patiently().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What others ask of a phone that stays connected.
+pub enum Request {
+    /// Do this and say when it is flushed.
+    Command(Box<Command>, tokio::sync::oneshot::Sender<Result<Reply, CommandError>>),
+    /// Look at the app.
+    Look(Box<dyn FnOnce(&mut App) + Send>),
+}
+
+/// One connection. Sending never waits for receiving, so two sides that both have much to say can't block each other.
+struct Link {
+    address: String,
+    outgoing: mpsc::UnboundedSender<Message>,
+    incoming: futures_util::stream::SplitStream<Socket>,
+    sender: tokio::task::JoinHandle<()>,
+    moved: Moved,
+}
+
+impl Link {
+    fn new(address: &str, socket: Socket) -> Self {
+        let (mut sink, incoming) = socket.split();
+        // Unbounded in form only: the core has at most a few pushes under way at once.
+        let (outgoing, mut queue) = mpsc::unbounded_channel::<Message>();
+        let sender = tokio::spawn(async move {
+            while let Some(message) = queue.recv().await {
+                if sink.feed(message).await.is_err() {
+                    return;
+                }
+                while let Ok(message) = queue.try_recv() {
+                    if sink.feed(message).await.is_err() {
+                        return;
+                    }
+                }
+                if sink.flush().await.is_err() {
+                    return;
+                }
+            }
+            // The other side may be gone already.
+            let _ = sink.close().await;
+        });
+        Self { address: address.to_owned(), outgoing, incoming, sender, moved: Moved::default() }
+    }
+
+    fn broken(&self, reason: impl std::fmt::Display) -> SyncError {
+        SyncError::Broken { address: self.address.clone(), reason: reason.to_string() }
+    }
+
+    fn send(&mut self, frames: Vec<Vec<u8>>) -> Result<(), SyncError> {
+        for frame in frames {
+            self.moved.bytes_up += frame.len() as u64;
+            self.moved.frames_up += 1;
+            if self.outgoing.send(Message::Binary(frame.into())).is_err() {
+                return Err(self.broken("the line is closed"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self) -> Result<Vec<u8>, SyncError> {
+        match tokio::time::timeout(SILENCE_MAX, self.receive_patiently()).await {
+            Ok(received) => received,
+            Err(_) => Err(self.broken("the server is silent")),
+        }
+    }
+
+    async fn receive_patiently(&mut self) -> Result<Vec<u8>, SyncError> {
+        loop {
+            match self.incoming.next().await {
+                Some(Ok(Message::Binary(bytes))) => {
+                    self.moved.bytes_down += bytes.len() as u64;
+                    self.moved.frames_down += 1;
+                    return Ok(bytes.into());
+                }
+                Some(Ok(Message::Close(_))) | None => return Err(self.broken("the server closed it")),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(self.broken(error)),
+            }
+        }
+    }
+
+    async fn close(&mut self) {
+        let (closed, _) = mpsc::unbounded_channel();
+        // Dropping the old queue lets the sender finish what is in it and say goodbye.
+        drop(std::mem::replace(&mut self.outgoing, closed));
+        let _ = tokio::time::timeout(Duration::from_secs(2), &mut self.sender).await;
+    }
+}
+
+/// The WebSocket address of a server's address.
+///
+/// # Errors
+/// When it isn't one.
+pub fn sync_address(address: &str) -> Result<String, SyncError> {
+    match address.strip_prefix("http://") {
+        Some(rest) if !rest.is_empty() => Ok(format!("ws://{}/sync", rest.trim_end_matches('/'))),
+        _ => Err(SyncError::Address { address: address.to_owned() }),
+    }
+}
+
+async fn connect(address: &str) -> Result<Socket, SyncError> {
+    let unreachable = |reason: String| SyncError::Unreachable { address: address.to_owned(), reason };
+    let config =
+        WebSocketConfig::default().max_message_size(Some(FRAME_BYTES_MAX)).max_frame_size(Some(FRAME_BYTES_MAX));
+    let connecting =
+        tokio_tungstenite::connect_async_with_config(sync_address(address)?, Some(config), /* no delay */ true);
+    match tokio::time::timeout(CONNECT_MAX, connecting).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(error)) => Err(unreachable(error.to_string())),
+        Err(_) => Err(unreachable("it takes too long".into())),
+    }
+}
+
+/// Asks a server which wijk it serves: for people who type letters instead of scanning a code.
+///
+/// # Errors
+/// When no server answers.
+pub async fn ask_wijk(address: &str) -> Result<WijkId, SyncError> {
+    let mut link = Link::new(address, connect(address).await?);
+    let bytes = link.receive().await?;
+    link.close().await;
+    match Frame::decode(&bytes) {
+        Ok(Frame::Hello { wijk, .. }) => Ok(wijk),
+        _ => Err(SyncError::Session(SessionError::Frame)),
+    }
+}

@@ -1,0 +1,121 @@
+//! What the program says when it can't go on: one line that names what is wrong and what to do, and an exit code.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use samenspraak_core::app::CommandError;
+use samenspraak_core::replica::ReplicaError;
+use samenspraak_core::store::StoreError;
+use samenspraak_core::sync::server::ServerError;
+
+use crate::client::SyncError;
+
+/// See the module. Exit code 2 is the command line's own (`clap`).
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// A check found differences or damage; it was printed already.
+    #[error("{what}")]
+    Found {
+        /// A summary.
+        what: String,
+    },
+    /// The folder holds no wijk, or no phone.
+    #[error("{}: no {what} here; {hint}", path.display())]
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The folder isn't empty.
+    #[error("{}: not empty; choose a new folder, nothing was changed", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file can't be read or has another form.
+    #[error("{}: {what}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The address is taken, or isn't ours.
+    #[error("cannot listen on {address}: {reason}; choose another with --listen")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// A store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A replica.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    /// The server below.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// A command of the app.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The network.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// An argument that only the data can judge.
+    #[error("{0}")]
+    Argument(String),
+}
+
+impl ProgramError {
+    /// The program's exit code: 1 a check failed, 2 an argument, 3 data or disk, 4 network.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Found { .. } => 1,
+            Self::Argument(_) | Self::Command(_) | Self::NotEmpty { .. } => 2,
+            Self::NoFolder { .. } | Self::File { .. } | Self::Store(_) | Self::Replica(_) | Self::Server(_) => 3,
+            Self::Listen { .. } | Self::Sync(_) => 4,
+        }
+    }
+
+    /// One line: what is wrong, its causes, and what to do about a disk that is full, busy or damaged.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause: Option<&dyn Error> = self.source();
+        let mut store = store_error(self);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !line.contains(&text) {
+                // Writing to a string can't fail.
+                let _ = write!(line, ": {text}");
+            }
+            store = store.or_else(|| error.downcast_ref());
+            cause = error.source();
+        }
+        match store {
+            Some(StoreError::Full { .. }) => line += "; nothing was damaged: make room and try again",
+            Some(StoreError::Busy { .. }) => line += "; stop the other program first",
+            Some(StoreError::Damaged { .. }) => {
+                line += "; nothing was changed: run `samenspraak verify` on this folder, and restore a copy";
+            }
+            _ => {}
+        }
+        line.replace('\n', " ")
+    }
+}
+
+fn store_error(error: &ProgramError) -> Option<&StoreError> {
+    match error {
+        ProgramError::Store(error) | ProgramError::Replica(ReplicaError::Store(error)) => Some(error),
+        ProgramError::Server(ServerError::Replica(ReplicaError::Store(error))) => Some(error),
+        ProgramError::Command(CommandError::NotSaved { cause }) => Some(cause),
+        _ => None,
+    }
+}

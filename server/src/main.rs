@@ -1,0 +1,7 @@
+//! The program `samenspraak`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    samenspraak_server::cli::run()
+}

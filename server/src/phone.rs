@@ -1,0 +1,326 @@
+//! The phone in the terminal: a person's own store, and the words a resident's app uses too.
+
+mod print;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand, ValueEnum};
+use samenspraak_core::app::{Command, Reply};
+use samenspraak_core::document::Splice;
+use samenspraak_core::document::meeting::MeetingEdit;
+use samenspraak_core::membership::card::{CardLink, CardSecret};
+use samenspraak_core::model::{Choice, Content, SubjectId};
+use samenspraak_core::store::Store;
+
+use crate::client::{Driver, SyncError};
+use crate::error::ProgramError;
+
+/// `samenspraak phone --data DIR …`
+#[derive(Debug, Args)]
+pub struct PhoneArgs {
+    /// Folder of this phone; made when it joins.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What a phone can do.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Join a wijk with the link on a card, or with its 16 letters and --server.
+    Join {
+        /// Link, or letters in groups of four.
+        card: String,
+        /// Address of the server, when letters are given.
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
+    },
+    /// Send in something. Works without a network.
+    Write {
+        /// One line.
+        #[arg(long)]
+        title: String,
+        /// The words.
+        #[arg(long)]
+        text: String,
+        /// Number of a theme; 0 is "don't know".
+        #[arg(long, default_value_t = 0)]
+        theme: u64,
+        /// CBS code of a buurt.
+        #[arg(long, default_value = "")]
+        buurt: String,
+    },
+    /// Change own input.
+    Edit {
+        /// Its id, or the beginning of it.
+        id: String,
+        /// New title.
+        #[arg(long)]
+        title: Option<String>,
+        /// New text.
+        #[arg(long)]
+        text: Option<String>,
+    },
+    /// Support somebody's input, or say what you think of it.
+    Voice {
+        /// Its id, or the beginning of it.
+        id: String,
+        /// What you say.
+        choice: VoiceChoice,
+    },
+    /// Take own input back for good.
+    Erase {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+    /// Meeting notes.
+    Notes {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: NotesAction,
+    },
+    /// Send and receive everything.
+    Sync {
+        /// Another address than the one on the card.
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
+    },
+    /// All contributions.
+    List,
+    /// One contribution with its whole line.
+    Show {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+}
+
+/// What a voice says.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum VoiceChoice {
+    /// I support this.
+    Support,
+    /// I take my voice back.
+    Withdraw,
+    /// I agree.
+    Agree,
+    /// I disagree.
+    Disagree,
+    /// No opinion.
+    Pass,
+}
+
+impl From<VoiceChoice> for Choice {
+    fn from(choice: VoiceChoice) -> Self {
+        match choice {
+            VoiceChoice::Support => Self::Support,
+            VoiceChoice::Withdraw => Self::Withdrawn,
+            VoiceChoice::Agree => Self::Agree,
+            VoiceChoice::Disagree => Self::Disagree,
+            VoiceChoice::Pass => Self::Pass,
+        }
+    }
+}
+
+/// What can be done with meeting notes.
+#[derive(Debug, Subcommand)]
+pub enum NotesAction {
+    /// All meetings.
+    List,
+    /// Begin a meeting (facilitators and board).
+    New {
+        /// Its name.
+        #[arg(long)]
+        title: String,
+        /// An item of the agenda; may be given several times.
+        #[arg(long = "item")]
+        items: Vec<String>,
+    },
+    /// One meeting.
+    Show {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+    /// Add an item to the agenda.
+    AddItem {
+        /// The meeting.
+        id: String,
+        /// Title of the item.
+        title: String,
+    },
+    /// Write at the end of an item's notes.
+    Append {
+        /// The meeting.
+        id: String,
+        /// The item, from 1.
+        item: usize,
+        /// The words.
+        text: String,
+    },
+    /// Replace an item's notes; what stays the same is left alone.
+    Set {
+        /// The meeting.
+        id: String,
+        /// The item, from 1.
+        item: usize,
+        /// The words.
+        text: String,
+    },
+}
+
+/// Runs one action.
+///
+/// # Errors
+/// When it can't be done; nothing is lost then.
+pub async fn run(args: PhoneArgs) -> Result<(), ProgramError> {
+    if !args.data.join("journal").exists() && !matches!(args.action, Action::Join { .. }) {
+        let hint = "join first with `samenspraak phone --data DIR join LINK`";
+        return Err(ProgramError::NoFolder { path: args.data, what: "phone", hint });
+    }
+    let store = crate::folder::open_store(&args.data)?;
+    let mut phone = Driver::open(Arc::clone(&store) as Arc<dyn Store>)?;
+    let result = act(&mut phone, args.action).await;
+    drop(phone);
+    store.close()?;
+    result
+}
+
+async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
+    match action {
+        Action::Join { card, server } => join(phone, &card, server).await,
+        Action::Write { title, text, theme, buurt } => {
+            let reply = phone.command(Command::Contribute(Content { title, text, theme, buurt }))?;
+            print::saved(phone, &reply)
+        }
+        Action::Edit { id, title, text } => {
+            let subject = contribution(phone, &id)?;
+            let old = line(phone, subject)?.item.content;
+            let content = Content { title: title.unwrap_or(old.title), text: text.unwrap_or(old.text), ..old };
+            let reply = phone.command(Command::Edit { subject, content })?;
+            print::saved(phone, &reply)
+        }
+        Action::Voice { id, choice } => {
+            let question = contribution(phone, &id)?;
+            let reply = phone.command(Command::Speak { question, choice: choice.into() })?;
+            print::saved(phone, &reply)
+        }
+        Action::Erase { id } => {
+            let subject = contribution(phone, &id)?;
+            let reply = phone.command(Command::Erase(subject))?;
+            print::saved(phone, &reply)
+        }
+        Action::Notes { action } => notes(phone, action),
+        Action::Sync { server } => {
+            let address = match server {
+                Some(address) => address,
+                None => phone.app().joined().map(|j| j.identity().server.clone()).ok_or(SyncError::NotJoined)?,
+            };
+            let moved = phone.sync_once(&address).await?;
+            println!("{} bytes sent, {} bytes received", moved.bytes_up, moved.bytes_down);
+            print::list(phone)
+        }
+        Action::List => print::list(phone),
+        Action::Show { id } => {
+            let subject = contribution(phone, &id)?;
+            let line = line(phone, subject)?;
+            print::line(&line);
+            Ok(())
+        }
+    }
+}
+
+async fn join(phone: &mut Driver, card: &str, server: Option<String>) -> Result<(), ProgramError> {
+    let card = match server {
+        None => CardLink::parse(card).map_err(|error| ProgramError::Argument(error.to_string()))?,
+        Some(server) => {
+            let secret = CardSecret::parse(card).map_err(|error| ProgramError::Argument(error.to_string()))?;
+            let wijk = crate::client::ask_wijk(&server).await?;
+            CardLink { server, wijk, secret }
+        }
+    };
+    let wijk = card.wijk;
+    phone.command(Command::Join { card })?;
+    print::joined(wijk);
+    Ok(())
+}
+
+fn notes(phone: &mut Driver, action: NotesAction) -> Result<(), ProgramError> {
+    let (id, edit) = match action {
+        NotesAction::List => return print::meetings(phone),
+        NotesAction::New { title, items } => {
+            let reply = phone.command(Command::NewMeeting { title, agenda: items })?;
+            return print::saved(phone, &reply);
+        }
+        NotesAction::Show { id } => {
+            let subject = meeting(phone, &id)?;
+            return print::meeting(phone, subject);
+        }
+        NotesAction::AddItem { id, title } => (id, NotesEdit::AddItem(title)),
+        NotesAction::Append { id, item, text } => (id, NotesEdit::Append(item, text)),
+        NotesAction::Set { id, item, text } => (id, NotesEdit::Set(item, text)),
+    };
+    let subject = meeting(phone, &id)?;
+    let Some(edit) = edit.on(phone, subject)? else {
+        return print::saved(phone, &Reply::Unchanged { subject });
+    };
+    let reply = phone.command(Command::EditMeeting { subject, edit })?;
+    print::saved(phone, &reply)
+}
+
+enum NotesEdit {
+    AddItem(String),
+    Append(usize, String),
+    Set(usize, String),
+}
+
+impl NotesEdit {
+    /// The edit as the core takes it; `None` when the notes read like that already.
+    fn on(self, phone: &mut Driver, subject: SubjectId) -> Result<Option<MeetingEdit>, ProgramError> {
+        let (item, text, append) = match self {
+            Self::AddItem(title) => return Ok(Some(MeetingEdit::AddItem { title })),
+            Self::Append(item, text) => (item, text, true),
+            Self::Set(item, text) => (item, text, false),
+        };
+        let joined = phone.app_mut().joined_mut().ok_or(SyncError::NotJoined)?;
+        let notes = joined.meeting(subject)?.map(|meeting| meeting.text.agenda).unwrap_or_default();
+        let count = notes.len();
+        let old = item.checked_sub(1).and_then(|at| notes.get(at));
+        let Some(old) = old else {
+            return Err(ProgramError::Argument(format!("the agenda has {count} items; there is no item {item}")));
+        };
+        let splice = if append {
+            let insert = if old.text.is_empty() { text } else { format!("\n{text}") };
+            Some(Splice { at: old.text.chars().count(), delete: 0, insert })
+        } else {
+            Splice::between(&old.text, &text)
+        };
+        Ok(splice.map(|splice| MeetingEdit::Splice { item: item - 1, splice }))
+    }
+}
+
+/// The one contribution whose id begins like this.
+fn contribution(phone: &Driver, id: &str) -> Result<SubjectId, ProgramError> {
+    let joined = phone.app().joined().ok_or(SyncError::NotJoined)?;
+    by_beginning("contribution", id, joined.view().contributions().map(|(subject, _)| subject))
+}
+
+fn meeting(phone: &Driver, id: &str) -> Result<SubjectId, ProgramError> {
+    let joined = phone.app().joined().ok_or(SyncError::NotJoined)?;
+    by_beginning("meeting", id, joined.view().meetings().map(|(subject, _)| subject))
+}
+
+fn by_beginning(what: &'static str, id: &str, all: impl Iterator<Item = SubjectId>) -> Result<SubjectId, ProgramError> {
+    let found: Vec<SubjectId> = all.filter(|subject| subject.to_string().starts_with(id)).collect();
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(ProgramError::Argument(format!("there is no {what} {id} on this phone; `list` shows what there is"))),
+        several => Err(ProgramError::Argument(format!("{} {what}s begin with {id}; give more of it", several.len()))),
+    }
+}
+
+fn line(phone: &mut Driver, subject: SubjectId) -> Result<samenspraak_core::app::Line, ProgramError> {
+    let joined = phone.app_mut().joined_mut().ok_or(SyncError::NotJoined)?;
+    joined.line(subject)?.ok_or_else(|| ProgramError::Argument(format!("contribution {subject} was erased")))
+}

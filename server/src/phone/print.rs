@@ -1,0 +1,155 @@
+//! What the terminal phone prints, in the words of the message file.
+
+use samenspraak_core::app::{DecisionItem, Line, LineEvent, OwnState, Reply};
+use samenspraak_core::gate::Reason;
+use samenspraak_core::model::{Outcome, SubjectId, WijkId};
+
+use crate::client::{Driver, SyncError};
+use crate::error::ProgramError;
+use crate::messages;
+
+/// Characters of an id in lists: enough to tell hundreds of thousands apart, short enough to type.
+const ID_CHARS: usize = 12;
+
+/// The state of own words, in words.
+pub(super) fn state(state: OwnState) -> String {
+    match state {
+        OwnState::Saved => messages::text("state-saved"),
+        OwnState::OnTheWay => messages::text("state-on-the-way"),
+        OwnState::Arrived { day } => messages::with("state-arrived-on", &[("day", messages::day(day).into())]),
+        OwnState::Refused(reason) => {
+            messages::with("state-refused", &[("reason", messages::text(reason_name(reason)).into())])
+        }
+    }
+}
+
+fn reason_name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Owner => "reason-not-yours",
+        Reason::Rank | Reason::NotErasable | Reason::Final => "reason-not-allowed",
+        Reason::SubjectRefused => "reason-erased",
+        Reason::CardUsed => "reason-card-used",
+        _ => "reason-other",
+    }
+}
+
+/// The name of an outcome in the message file.
+#[must_use]
+pub(crate) fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Yes => "outcome-yes",
+        Outcome::No => "outcome-no",
+        Outcome::Partly => "outcome-partly",
+        Outcome::Later => "outcome-later",
+    }
+}
+
+pub(super) fn joined(wijk: WijkId) {
+    println!("{}", messages::with("phone-joined", &[("wijk", wijk.to_string().into())]));
+}
+
+pub(super) fn saved(_phone: &Driver, reply: &Reply) -> Result<(), ProgramError> {
+    if let Reply::Saved { subject, .. } | Reply::Unchanged { subject } = reply {
+        println!("{subject}  {}", messages::text("state-saved"));
+    }
+    Ok(())
+}
+
+pub(super) fn list(phone: &mut Driver) -> Result<(), ProgramError> {
+    let joined = phone.app_mut().joined_mut().ok_or(SyncError::NotJoined)?;
+    let items = joined.contributions()?;
+    let refused = joined.refused()?;
+    if items.is_empty() && refused.is_empty() {
+        println!("{}", messages::text("phone-nothing"));
+    }
+    for item in items {
+        let own = item.own.map(|own| format!("  [{}]", state(own))).unwrap_or_default();
+        println!("{}  {}{own}", &item.subject.to_string()[..ID_CHARS], one_line(&item.content.title));
+    }
+    for (_, id, reason) in refused {
+        println!("{}  [{}]", &id.to_string()[..ID_CHARS], state(OwnState::Refused(reason)));
+    }
+    Ok(())
+}
+
+/// One line of somebody's words: no control characters reach the terminal.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Several lines of somebody's words.
+fn lines(text: &str) -> String {
+    text.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+}
+
+pub(super) fn line(line: &Line) {
+    println!("{}", one_line(&line.item.content.title));
+    println!("{}", lines(&line.item.content.text));
+    println!();
+    for event in &line.events {
+        match event {
+            LineEvent::Written(own) => println!("- {}", state(*own)),
+            LineEvent::Received { day } => {
+                println!("- {}", messages::with("phone-received", &[("day", messages::day(*day).into())]));
+            }
+            LineEvent::Replaced => println!("- {}", messages::text("phone-replaced")),
+            LineEvent::Voices(counts) => {
+                let values = [
+                    ("support", counts.support.into()),
+                    ("agree", counts.agree.into()),
+                    ("disagree", counts.disagree.into()),
+                    ("pass", counts.pass.into()),
+                ];
+                println!("- {}", messages::with("phone-voices", &values));
+            }
+            LineEvent::NotAgreed => println!("- {}", messages::text("phone-not-agreed")),
+            LineEvent::Decided(decision) => decided(decision),
+        }
+    }
+}
+
+fn decided(item: &DecisionItem) {
+    let decision = &item.facts.decision;
+    let outcome = messages::text(outcome_name(decision.outcome));
+    match item.day {
+        Some(day) => {
+            let values = [("day", messages::day(day).into()), ("outcome", outcome.into())];
+            println!("- {}", messages::with("phone-decided-on", &values));
+        }
+        None => println!("- {}", messages::with("phone-decided", &[("outcome", outcome.into())])),
+    }
+    println!("  {}", messages::with("phone-reason", &[("reason", one_line(&decision.reason).into())]));
+    if !decision.party.is_empty() {
+        println!("  {}", messages::with("phone-party", &[("party", one_line(&decision.party).into())]));
+    }
+    if let Some(day) = decision.due_day {
+        println!("  {}", messages::with("phone-due", &[("day", messages::day(day).into())]));
+    }
+    println!("  {}", messages::with("phone-answer", &[("answer", one_line(&decision.answer).into())]));
+}
+
+pub(super) fn meetings(phone: &mut Driver) -> Result<(), ProgramError> {
+    let joined = phone.app_mut().joined_mut().ok_or(SyncError::NotJoined)?;
+    let items = joined.meetings()?;
+    if items.is_empty() {
+        println!("{}", messages::text("phone-no-meetings"));
+    }
+    for item in items {
+        let own = item.own.map(|own| format!("  [{}]", state(own))).unwrap_or_default();
+        println!("{}  {}{own}", &item.subject.to_string()[..ID_CHARS], one_line(&item.text.title));
+    }
+    Ok(())
+}
+
+pub(super) fn meeting(phone: &mut Driver, subject: SubjectId) -> Result<(), ProgramError> {
+    let joined = phone.app_mut().joined_mut().ok_or(SyncError::NotJoined)?;
+    let Some(item) = joined.meeting(subject)? else { return Ok(()) };
+    println!("{}", one_line(&item.text.title));
+    for (at, note) in item.text.agenda.iter().enumerate() {
+        println!("\n{}. {}", at + 1, one_line(&note.title));
+        if !note.text.is_empty() {
+            println!("{}", lines(&note.text));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! `serve`: the running server. One writer admits and flushes; each connection reads pieces of the log itself; the board's
+//! own device syncs over loopback like any phone.
+
+mod connection;
+pub mod writer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
+use samenspraak_core::model::WijkId;
+use samenspraak_core::sync::ServerCertificate;
+use samenspraak_core::sync::pieces::PieceReader;
+use samenspraak_core::sync::server::{HeadSigner, Server};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::board::Board;
+use crate::error::ProgramError;
+use crate::folder::{Folder, Which};
+use crate::wijk;
+use writer::Writer;
+
+/// Connections at once. A wijk has some thousands of phones, of which a few hundred are awake; each costs about 50 KiB.
+const CONNECTIONS_MAX: usize = 4096;
+/// How long a stopping server waits for its connections to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// What all connections share.
+pub struct Shared {
+    wijk: WijkId,
+    certificate: ServerCertificate,
+    reader: PieceReader,
+    signer: HeadSigner,
+    writer: Writer,
+    connections: Semaphore,
+    connected: AtomicU64,
+    stopping: watch::Receiver<bool>,
+    board: Board,
+}
+
+/// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM).
+///
+/// # Errors
+/// When the folder, its stores or the address can't be used.
+pub async fn run(folder: &Folder, listen: SocketAddr) -> Result<(), ProgramError> {
+    let listen_error = |reason| ProgramError::Listen { address: listen.to_string(), reason };
+    // First the address: a busy port must not cost the time of opening everything.
+    let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
+    let address = listener.local_addr().map_err(listen_error)?;
+    let store = folder.store(Which::Server)?;
+    let mut server = Server::open(folder.wijk()?, folder.keys()?, store.clone())?;
+    wijk::deliver_at_start(folder, &mut server)?;
+    let board_store = folder.store(Which::Board)?;
+
+    let (stop, stopping) = watch::channel(false);
+    let (wijk, certificate) = (folder.wijk()?, server.certificate());
+    let (reader, signer) = (server.reader(), server.signer());
+    let writer = Writer::start(server, folder, store.clone())?;
+    let local = format!("http://{}", loopback(address));
+    let board = Board::start(board_store.clone(), local.clone())?;
+    let shared = Arc::new(Shared {
+        wijk,
+        certificate,
+        reader,
+        signer,
+        writer,
+        connections: Semaphore::new(CONNECTIONS_MAX),
+        connected: AtomicU64::new(0),
+        stopping: stopping.clone(),
+        board,
+    });
+    folder.set_serving(Some(&local))?;
+    println!("samenspraak: wijk {} is served at {local}", folder.file().name);
+    println!("samenspraak: board page {}", shared.board.one_time_link(&local));
+    tracing::info!(%address, "serving");
+
+    let router = router(Arc::clone(&shared)).into_make_service_with_connect_info::<SocketAddr>();
+    let mut wait = stopping.clone();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // The sender lives until this function ends.
+        let _ = wait.wait_for(|stop| *stop).await;
+    });
+    let mut serving = tokio::spawn(serving.into_future());
+    tokio::select! {
+        () = asked_to_stop() => tracing::info!("stopping"),
+        () = shared.writer.failed() => tracing::error!("stopping: the store failed"),
+        ended = &mut serving => tracing::error!(?ended, "the listener ended"),
+    }
+    stop.send_replace(true);
+    // Connections end by themselves; one that doesn't is cut.
+    let _ = tokio::time::timeout(GOODBYE, serving).await;
+    shared.board.stop().await;
+    let failure = shared.writer.stop().await;
+    folder.set_serving(None)?;
+    board_store.close()?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    store.close()?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn loopback(address: SocketAddr) -> SocketAddr {
+    let mut local = address;
+    if local.ip().is_unspecified() {
+        local.set_ip(if local.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    local
+}
+
+async fn asked_to_stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupt.await;
+}
+
+fn router(shared: Arc<Shared>) -> Router {
+    let board = crate::board::routes(shared.board.clone());
+    Router::new()
+        .route("/sync", get(sync))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/status", get(status))
+        .with_state(shared)
+        .merge(board)
+}
+
+async fn sync(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
+    if shared.connections.available_permits() == 0 {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again later\n").into_response();
+    }
+    upgrade.max_message_size(FRAME_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX).on_upgrade(move |socket| async move {
+        let Ok(_permit) = shared.connections.try_acquire() else { return };
+        shared.connected.fetch_add(1, Ordering::Relaxed);
+        connection::run(&shared, socket).await;
+        shared.connected.fetch_sub(1, Ordering::Relaxed);
+    })
+}
+
+/// Counters for the administrator, on this machine only.
+async fn status(State(shared): State<Arc<Shared>>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
+    if !peer.ip().is_loopback() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let heads: Vec<_> = samenspraak_core::sync::phone::SPACES
+        .iter()
+        .map(|space| (space.to_string(), shared.reader.head(*space).map(|head| head.next).unwrap_or_default()))
+        .collect();
+    let body = serde_json::json!({
+        "connections": shared.connected.load(Ordering::Relaxed),
+        "log_items": heads.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        "documents_opened": shared.board.documents_opened().await,
+        "flushes": shared.writer.flushes(),
+    });
+    ([("content-type", "application/json")], format!("{body}\n")).into_response()
+}

@@ -1,0 +1,190 @@
+//! One connection: frames in, answers out, and pieces of the logs it follows.
+//!
+//! There is no queue per connection: what a slow phone hasn't read stays in the log, and the next piece is read when the
+//! last one is on the line. So a slow reader costs one piece of memory, whatever it is behind.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use samenspraak_core::model::SpaceId;
+use samenspraak_core::store::log::LogHead;
+use samenspraak_core::sync::phone::SPACES;
+use samenspraak_core::sync::pieces::Read;
+use samenspraak_core::sync::server::{ServerEffect, Session};
+use samenspraak_core::sync::wire::Frame;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::Shared;
+use crate::client::entropy;
+
+/// How long one frame may take to leave: a phone slower than this is told to come back.
+const SEND_MAX: Duration = Duration::from_secs(60);
+/// A quiet connection is asked for a sign of life this often.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// And is given up when nothing came for this long.
+const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// A connection that hasn't proved itself by then is a stranger.
+const PROVE_MAX: Duration = Duration::from_secs(15);
+
+struct Followed {
+    head: LogHead,
+    /// The head that was last sent signed.
+    signed: Option<LogHead>,
+}
+
+struct Connection<'s> {
+    shared: &'s Shared,
+    socket: WebSocket,
+    session: Session,
+    followed: BTreeMap<SpaceId, Followed>,
+}
+
+/// Why a connection ends. For the log, without personal data.
+type End = &'static str;
+
+/// Waits until the server stops.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the server; should it be gone, the server has stopped.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn run(shared: &Shared, socket: WebSocket) {
+    let (session, hello) = Session::begin(shared.wijk, shared.certificate.clone(), entropy());
+    let mut connection = Connection { shared, socket, session, followed: BTreeMap::new() };
+    let reason = match connection.send(&hello).await {
+        Ok(()) => connection.serve().await,
+        Err(reason) => reason,
+    };
+    tracing::debug!(reason, "connection ended");
+    let close = CloseFrame { code: close_code::NORMAL, reason: reason.into() };
+    // The other side may be gone already.
+    let _ = timeout(Duration::from_secs(1), connection.socket.send(Message::Close(Some(close)))).await;
+}
+
+impl Connection<'_> {
+    async fn send(&mut self, frame: &Frame) -> Result<(), End> {
+        self.send_message(Message::Binary(frame.encode().into())).await
+    }
+
+    async fn send_message(&mut self, message: Message) -> Result<(), End> {
+        match timeout(SEND_MAX, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err("the line broke"),
+            Err(_) => Err("too slow; catch up by cursor"),
+        }
+    }
+
+    async fn serve(&mut self) -> End {
+        let mut grown = self.shared.writer.grown();
+        let mut stopping = self.shared.stopping.clone();
+        let mut heard = Instant::now();
+        let begun = Instant::now();
+        let mut ping = tokio::time::interval(PING_EVERY);
+        loop {
+            let step = tokio::select! {
+                message = self.socket.recv() => {
+                    heard = Instant::now();
+                    match message {
+                        Some(Ok(Message::Binary(bytes))) => self.receive(&bytes).await,
+                        Some(Ok(Message::Close(_))) | None => Err("closed by the phone"),
+                        Some(Ok(_)) => Ok(()),
+                        Some(Err(_)) => Err("the line broke"),
+                    }
+                }
+                changed = grown.changed() => match changed {
+                    Ok(()) => self.pump().await,
+                    Err(_) => Err("the server stops"),
+                },
+                () = stopped(&mut stopping) => {
+                    let _ = self.send(&Frame::Bye).await;
+                    Err("the server stops")
+                }
+                _ = ping.tick() => {
+                    if heard.elapsed() > SILENCE_MAX {
+                        Err("silent for too long")
+                    } else if self.session.device().is_none() && begun.elapsed() > PROVE_MAX {
+                        Err("did not prove who it is")
+                    } else {
+                        self.send_message(Message::Ping(Vec::new().into())).await
+                    }
+                }
+            };
+            if let Err(reason) = step {
+                return reason;
+            }
+        }
+    }
+
+    async fn receive(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let members = self.shared.writer.members();
+        let session = &mut self.session;
+        let effects = tokio::task::block_in_place(|| session.receive(bytes, &members, &self.shared.reader));
+        for effect in effects {
+            match effect {
+                ServerEffect::Send(frame) => self.send(&frame).await?,
+                ServerEffect::Admit(job) => match self.shared.writer.admit(job).await {
+                    Some(frame) => self.send(&frame).await?,
+                    None => return Err("the server stops"),
+                },
+                ServerEffect::Follow(space, head) => {
+                    self.followed.insert(space, Followed { head, signed: None });
+                    self.pump().await?;
+                }
+                ServerEffect::Close(reason) => return Err(reason),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what the followed logs have and this phone hasn't, then their signed heads.
+    async fn pump(&mut self) -> Result<(), End> {
+        for space in SPACES {
+            if !self.followed.contains_key(&space) {
+                continue;
+            }
+            while let Some(read) = self.read(space)? {
+                // What stands in another log depends on who belongs: members first, as far as they are by now.
+                if space != SpaceId::Members && self.followed.contains_key(&SpaceId::Members) {
+                    while let Some(members) = self.read(SpaceId::Members)? {
+                        self.send_piece(SpaceId::Members, members).await?;
+                    }
+                    self.sign(SpaceId::Members).await?;
+                }
+                self.send_piece(space, read).await?;
+            }
+            self.sign(space).await?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, space: SpaceId) -> Result<Option<Read>, End> {
+        let Some(followed) = self.followed.get(&space) else { return Ok(None) };
+        let from = followed.head.next;
+        tokio::task::block_in_place(|| self.shared.reader.read(space, from)).map_err(|error| {
+            tracing::error!(%space, from, %error, "the log can't be read");
+            "the log can't be read"
+        })
+    }
+
+    async fn send_piece(&mut self, space: SpaceId, read: Read) -> Result<(), End> {
+        self.send(&Frame::Piece(read.piece)).await?;
+        if let Some(followed) = self.followed.get_mut(&space) {
+            followed.head = read.head;
+        }
+        Ok(())
+    }
+
+    async fn sign(&mut self, space: SpaceId) -> Result<(), End> {
+        let Some(followed) = self.followed.get_mut(&space) else { return Ok(()) };
+        let head = followed.head;
+        if followed.signed == Some(head) {
+            return Ok(());
+        }
+        followed.signed = Some(head);
+        let frame = self.shared.signer.current(space, head);
+        self.send(&frame).await
+    }
+}

@@ -1,0 +1,191 @@
+//! The one writer: takes pushes of all connections, admits as many as wait, flushes once, and answers.
+//!
+//! Bounded: when the queue is full, connections wait, and with them the phones that send. A full disk refuses pushes with
+//! "not now" and goes on when there is room; any other failure of the store stops the server, for what it can't flush it
+//! must not promise.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use samenspraak_core::membership::Members;
+use samenspraak_core::model::{SpaceId, WijkId};
+use samenspraak_core::replica::ReplicaError;
+use samenspraak_core::store::log::LogError;
+use samenspraak_core::store::{Store, StoreError};
+use samenspraak_core::sync::server::{PushJob, Server, ServerError, ServerKeys};
+use samenspraak_core::sync::wire::{Frame, RefusalCode};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::date::today;
+use crate::error::ProgramError;
+use crate::folder::Folder;
+
+/// Pushes that may wait. A push is at most a frame (1 MiB), usually a few KiB.
+const QUEUE_MAX: usize = 256;
+/// Pushes that one flush serves at most, so that the first of them doesn't wait long.
+const GROUP_MAX: usize = 64;
+/// How long a stopping server waits for the last flush.
+const LAST_FLUSH: Duration = Duration::from_secs(30);
+
+struct Waiting {
+    job: PushJob,
+    answer: oneshot::Sender<Frame>,
+}
+
+/// See the module.
+pub struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Waiting>>>,
+    members: Arc<RwLock<Arc<Members>>>,
+    grown: watch::Receiver<u64>,
+    failed: watch::Receiver<bool>,
+    flushes: Arc<AtomicU64>,
+    ended: Mutex<Option<oneshot::Receiver<Option<ServerError>>>>,
+}
+
+struct Thread {
+    server: Server,
+    wijk: WijkId,
+    keys: ServerKeys,
+    store: Arc<dyn Store>,
+    members: Arc<RwLock<Arc<Members>>>,
+    grown: watch::Sender<u64>,
+    flushes: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the writer's thread.
+    ///
+    /// # Errors
+    /// When the folder's keys can't be read or no thread can be had.
+    pub fn start(server: Server, folder: &Folder, store: Arc<dyn Store>) -> Result<Self, ProgramError> {
+        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+        let members = Arc::new(RwLock::new(Arc::new(server.members().clone())));
+        let (grown_sender, grown) = watch::channel(0);
+        let (failed_sender, failed) = watch::channel(false);
+        let (ended_sender, ended) = oneshot::channel();
+        let flushes = Arc::new(AtomicU64::new(0));
+        let thread = Thread {
+            server,
+            wijk: folder.wijk()?,
+            keys: folder.keys()?,
+            store,
+            members: Arc::clone(&members),
+            grown: grown_sender,
+            flushes: Arc::clone(&flushes),
+        };
+        let work = move || {
+            let failure = thread.run(waiting);
+            failed_sender.send_replace(failure.is_some());
+            // Nobody waits for it when the program ends at once.
+            let _ = ended_sender.send(failure);
+        };
+        std::thread::Builder::new().name("writer".into()).spawn(work).map_err(|source| {
+            ProgramError::Store(StoreError::Io { place: "a thread for the writer".into(), source })
+        })?;
+        Ok(Self { queue: Mutex::new(Some(queue)), members, grown, failed, flushes, ended: Mutex::new(Some(ended)) })
+    }
+
+    /// Who belongs, as of the last flush.
+    #[must_use]
+    pub fn members(&self) -> Arc<Members> {
+        Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes whenever a log grew.
+    #[must_use]
+    pub fn grown(&self) -> watch::Receiver<u64> {
+        self.grown.clone()
+    }
+
+    /// Flushes so far.
+    #[must_use]
+    pub fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the store fails.
+    pub async fn failed(&self) {
+        let mut failed = self.failed.clone();
+        if failed.wait_for(|failed| *failed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Has a push admitted and flushed; returns the answer, or `None` when the server is stopping.
+    pub async fn admit(&self, job: PushJob) -> Option<Frame> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let (answer, answered) = oneshot::channel();
+        queue.send(Waiting { job, answer }).await.ok()?;
+        drop(queue);
+        answered.await.ok()
+    }
+
+    /// Takes no more pushes, flushes those that wait, and ends. Returns why it had failed, if it had.
+    pub async fn stop(&self) -> Option<ProgramError> {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        match tokio::time::timeout(LAST_FLUSH, ended).await {
+            Ok(Ok(failure)) => failure.map(ProgramError::Server),
+            _ => None,
+        }
+    }
+}
+
+impl Thread {
+    fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) -> Option<ServerError> {
+        while let Some(first) = waiting.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < GROUP_MAX
+                && let Ok(next) = waiting.try_recv()
+            {
+                group.push(next);
+            }
+            if let Err(error) = self.admit(group) {
+                return Some(error);
+            }
+        }
+        None
+    }
+
+    fn admit(&mut self, group: Vec<Waiting>) -> Result<(), ServerError> {
+        let (jobs, answers): (Vec<PushJob>, Vec<_>) = group.into_iter().map(|w| (w.job, w.answer)).unzip();
+        match self.server.admit(&jobs, today()) {
+            Ok((frames, grown)) => {
+                self.flushes.fetch_add(1, Ordering::Relaxed);
+                if grown.contains(&SpaceId::Members) {
+                    let members = Arc::new(self.server.members().clone());
+                    *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
+                }
+                if !grown.is_empty() {
+                    self.grown.send_modify(|count| *count += 1);
+                }
+                for (frame, answer) in frames.into_iter().zip(answers) {
+                    // A connection that is gone asks again when it comes back.
+                    let _ = answer.send(frame);
+                }
+                Ok(())
+            }
+            Err(error) if is_full(&error) => {
+                tracing::warn!("the disk is full: pushes are refused until there is room");
+                for (job, answer) in jobs.iter().zip(answers) {
+                    let (push, space) = (Some(job.push), job.space);
+                    let refused = Frame::Refused { push, space, code: RefusalCode::NotNow, expected_seq: None };
+                    let _ = answer.send(refused);
+                }
+                // What was admitted in memory isn't on the disk: begin again from what is.
+                self.server = Server::open(self.wijk, self.keys.clone(), Arc::clone(&self.store))?;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_full(error: &ServerError) -> bool {
+    matches!(
+        error,
+        ServerError::Replica(ReplicaError::Store(StoreError::Full { .. }))
+            | ServerError::Log(LogError::Store(StoreError::Full { .. }))
+    )
+}
