@@ -7,13 +7,15 @@ use super::wire::{Piece, PieceLine};
 use crate::cbor::CborError;
 use crate::entry::{Run, Signature};
 use crate::gate::Verdict;
-use crate::gate::limits::{BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX, FRAME_BYTES_MAX};
+use crate::gate::limits::{
+    BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX, ENTRY_ENVELOPE_BYTES, FRAME_BYTES_MAX, RUN_ENVELOPE_BYTES,
+};
 use crate::model::{DeviceId, EntryId, SpaceId};
 use crate::replica::{EntryRow, Hashes, Place, ReplicaError, run_entry};
 use crate::store::log::{Epoch, Log, LogError, LogHead, LogItem, LogLine};
 use crate::store::{Store, Table};
 
-/// Lines read at a time. A push has at most [`BATCH_ENTRIES_MAX`] entries, usually a handful.
+/// Lines read at a time. A push usually has a handful of entries.
 const LINES_AT_ONCE: usize = 256;
 /// Entries a piece aims at: with envelopes of 60 bytes as much as [`BATCH_BYTES_TARGET`].
 const PIECE_ENTRIES_TARGET: usize = 1024;
@@ -96,7 +98,10 @@ impl Building {
     fn add(&mut self, item: Item, prev: impl FnOnce(Place) -> Result<EntryId, PieceError>) -> Result<(), PieceError> {
         let LogItem { id, day, verdict, .. } = item.line.item;
         match item.entry {
-            None => self.piece.lines.push(PieceLine::Again(id)),
+            None => {
+                self.bytes += ENTRY_ENVELOPE_BYTES;
+                self.piece.lines.push(PieceLine::Again(id));
+            }
             Some((place, row)) => {
                 let at = match self.run_of.get(&place.device) {
                     Some(at) => *at,
@@ -104,6 +109,7 @@ impl Building {
                         let run = Run { prev: prev(place)?, ..empty_run(place) };
                         self.piece.runs.push(run);
                         self.signed.push(None);
+                        self.bytes += RUN_ENVELOPE_BYTES;
                         self.run_of.insert(place.device, self.piece.runs.len() - 1);
                         self.piece.runs.len() - 1
                     }
@@ -133,7 +139,8 @@ impl Building {
 
 /// About what an entry takes in a piece.
 fn entry_bytes(row: &EntryRow) -> usize {
-    row.kept.body().map_or(32, <[u8]>::len) + 24
+    let extra: usize = row.extra.iter().map(|extra| extra.value.len()).sum();
+    row.kept.body().map_or(0, <[u8]>::len) + extra + ENTRY_ENVELOPE_BYTES
 }
 
 impl PieceReader {

@@ -10,9 +10,9 @@ use super::phone::SPACES;
 use super::pieces::{PieceError, PieceReader};
 use super::wire::{Frame, Receipt, ReceiptLine, RefusalCode};
 use super::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
-use crate::entry::Signature;
 use crate::entry::run::RunError;
 use crate::entry::sign::{self, Key};
+use crate::entry::{Payload, Signature};
 use crate::gate::limits::{PUSH_BYTES_MAX, PUSH_ENTRIES_MAX};
 use crate::membership::Members;
 use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
@@ -148,7 +148,10 @@ impl Server {
         let mut results = Vec::with_capacity(jobs.len());
         let mut appends: BTreeMap<SpaceId, Append> = BTreeMap::new();
         for job in jobs {
-            let result = self.replica.admit(job.space, &job.batch);
+            let result = match fits_a_piece(&job.batch) {
+                true => self.replica.admit(job.space, &job.batch),
+                false => Err(BatchRefusal::Form),
+            };
             if let Err(BatchRefusal::Replica(error)) = result {
                 return Err(error.into());
             }
@@ -208,6 +211,19 @@ impl Server {
         let lines = self.log.read(space, number, 1)?;
         Ok(lines.first().map(|line| ReceiptLine { id, number, day: line.item.day, verdict: line.item.verdict }))
     }
+}
+
+/// Whether a push stays within what can be read again as a part of one piece. Honest phones stay far below.
+fn fits_a_piece(batch: &RunBatch) -> bool {
+    let entries = || batch.runs.iter().flat_map(|run| &run.entries);
+    let bytes = entries().map(|entry| {
+        let body = match &entry.payload {
+            Payload::Creating { body } | Payload::Following { body, .. } => body.len(),
+            Payload::Stub { .. } => 0,
+        };
+        body + entry.extra.iter().map(|extra| extra.value.len()).sum::<usize>()
+    });
+    entries().count() <= PUSH_ENTRIES_MAX && bytes.sum::<usize>() <= PUSH_BYTES_MAX
 }
 
 /// The log items of one push, by space: what was placed, and what was judged anew because of it. Readers may cut behind each
@@ -284,17 +300,11 @@ impl Session {
     pub fn receive(&mut self, bytes: &[u8], members: &Members, reader: &PieceReader) -> Vec<ServerEffect> {
         match Frame::decode(bytes) {
             Err(_) => vec![ServerEffect::Close("a frame that can't be read")],
-            Ok(frame) => self.frame(frame, bytes.len(), members, reader),
+            Ok(frame) => self.frame(frame, members, reader),
         }
     }
 
-    fn frame(
-        &mut self,
-        frame: Frame,
-        frame_bytes: usize,
-        members: &Members,
-        reader: &PieceReader,
-    ) -> Vec<ServerEffect> {
+    fn frame(&mut self, frame: Frame, members: &Members, reader: &PieceReader) -> Vec<ServerEffect> {
         let Some(device) = self.device else {
             let Frame::Prove { device, signature } = frame else {
                 return vec![ServerEffect::Close("spoke before it proved who it is")];
@@ -311,16 +321,6 @@ impl Session {
                 // Closed spaces come with their keys; until then nobody can write there either.
                 if !SPACES.contains(&space) {
                     let code = RefusalCode::NotReadable;
-                    return vec![ServerEffect::Send(Frame::Refused {
-                        push: Some(push),
-                        space,
-                        code,
-                        expected_seq: None,
-                    })];
-                }
-                let count: usize = batch.runs.iter().map(|run| run.entries.len()).sum();
-                if count > PUSH_ENTRIES_MAX || frame_bytes > PUSH_BYTES_MAX {
-                    let code = RefusalCode::Form;
                     return vec![ServerEffect::Send(Frame::Refused {
                         push: Some(push),
                         space,

@@ -74,7 +74,7 @@ pub struct Author {
     pub person: PersonId,
     pub wijk: WijkId,
     heads: BTreeMap<SpaceId, (u64, EntryId)>,
-    seeds: u8,
+    seeds: u16,
 }
 
 impl Author {
@@ -95,9 +95,10 @@ impl Author {
 
     pub fn subject_in(&mut self, space: SpaceId, kind: Kind) -> Subject {
         self.seeds += 1;
-        let mut seed = [self.seeds; 16];
+        let number = self.seeds.to_be_bytes();
+        let mut seed: [u8; 16] = std::array::from_fn(|at| number[at % 2]);
         seed[0] = self.device().as_bytes()[0];
-        let (seed, erase_secret) = (Seed(seed), EraseSecret([self.seeds; 32]));
+        let (seed, erase_secret) = (Seed(seed), EraseSecret(std::array::from_fn(|at| number[at % 2])));
         let id = subject_id(self.wijk, space, self.device(), kind, &seed.nonce(), &erase_secret.commit());
         Subject { id, kind, device: self.device(), seed, erase_secret }
     }
