@@ -128,6 +128,14 @@ fn small_inflate_bomb(actor: [u8; 16]) -> Vec<u8> {
     hostile::chunk(2, &miniz_oxide::deflate::compress_to_vec(&body, 6), &body)
 }
 
+/// An honest change, and a second one that follows the same document as the first. Folded together it has no place; folded
+/// later, on top of the first, it would have one.
+fn without_own_last(actor: [u8; 16], base: &Automerge) -> Vec<Vec<u8>> {
+    let mut second = hostile::ChangeBody::read(&hostile::honest_edit(base, actor, "en ook"));
+    second.seq = 2;
+    vec![hostile::honest_edit(base, actor, "eerst"), second.chunk()]
+}
+
 #[rustfmt::skip]
 const TABLE: &[(&str, End, Make)] = &[
     ("20,000,000 nulls in 69 bytes", Refused(Reason::Change(24)), |a, _| vec![hostile::null_bomb(a, 20_000_000)]),
@@ -146,6 +154,7 @@ const TABLE: &[(&str, End, Make)] = &[
     ("a counter that jumps", Refused(Reason::StartOp), |a, b| vec![hostile::counter_jump(b, a, limits::OP_COUNTER_MAX - 100)]),
     ("a counter that was used before", Refused(Reason::StartOp), |a, b| vec![hostile::counter_jump(b, a, hostile::last_op(b))]),
     ("one sequence number twice", FirstOnly(Reason::Sequence), |a, b| hostile::duplicate_sequence(b, a).to_vec()),
+    ("a change that leaves out its author's last one", FirstOnly(Reason::Sequence), without_own_last),
     ("200 missing dependencies", Pending, |a, b| hostile::missing_dependencies(b, a, 200)),
     ("an object that is not there", SetAside(112), |a, b| vec![hostile::missing_object(b, a)]),
     ("an actor that is not there", SetAside(112), |a, b| vec![hostile::unknown_actor(b, a)]),

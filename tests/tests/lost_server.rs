@@ -1,4 +1,5 @@
 //! What happens when the server's disk goes back in time.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 

@@ -175,7 +175,7 @@ impl<'r> Txn<'r> {
         w.uint(facts.max_op);
         self.put(Table::Change, keys::change(subject, &facts.hash), w.finish());
         let mut w = Writer::new();
-        w.uint(facts.seq);
+        w.array(2).uint(facts.seq).bytes(&facts.hash);
         self.put(Table::Change, keys::actor(subject, &facts.actor), w.finish());
     }
 
@@ -249,8 +249,14 @@ impl Known for Txn<'_> {
         number(self.get(Table::Change, keys::change(subject, hash))?)
     }
 
-    fn actor_seq(&self, subject: SubjectId, actor: &[u8; 16]) -> Result<u64, StoreError> {
-        Ok(number(self.get(Table::Change, keys::actor(subject, actor))?)?.unwrap_or(0))
+    fn actor_last(&self, subject: SubjectId, actor: &[u8; 16]) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+        let read = |row: Vec<u8>| -> Result<(u64, [u8; 32]), CborError> {
+            let mut r = Reader::new(&row);
+            r.array_of(2)?;
+            Ok((r.uint()?, r.exact()?))
+        };
+        let row = self.get(Table::Change, keys::actor(subject, actor))?;
+        row.map(read).transpose().map_err(|cause| damaged(&cause))
     }
 
     fn is_server(&self) -> bool {

@@ -75,7 +75,7 @@ pub fn change(subject: SubjectId, hash: &[u8; 32]) -> Vec<u8> {
     join(&[subject.as_bytes(), &[0], hash])
 }
 
-/// Row of an actor's last sequence number in `Table::Change`.
+/// Row of an actor's last change, its number and hash, in `Table::Change`.
 #[must_use]
 pub fn actor(subject: SubjectId, actor: &[u8; 16]) -> Vec<u8> {
     join(&[subject.as_bytes(), &[1], actor])
