@@ -3,7 +3,6 @@
 //! Worlds speak a small vocabulary (`resident`, `contribute`, `sync`, …) and act through the public surface of the core only.
 //! Everything random follows from the seed, so a failing test prints it and repeats.
 
-#![expect(clippy::result_large_err, reason = "a command's error is as it is, and tests are in no hurry")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
