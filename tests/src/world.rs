@@ -3,7 +3,6 @@
 //! Worlds speak a small vocabulary (`resident`, `contribute`, `sync`, …) and act through the public surface of the core only.
 //! Everything random follows from the seed, so a failing test prints it and repeats.
 
-
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
