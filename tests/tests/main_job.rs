@@ -200,3 +200,28 @@ fn a_resident_cannot_join_as_somebody_else() {
         assert_eq!(joined.person(), person_of(joined.identity().wijk, joined.identity().key().id()));
     }
 }
+
+#[test]
+fn a_decision_that_nobody_could_read_is_refused_before_it_is_written() {
+    let mut world = World::with_seed(4);
+    let mut board = world.join(Role::Board);
+    world.sync(&mut board);
+    let subject = contribute(&mut world, &mut board, mould());
+    let decision = Decision {
+        about: vec![subject],
+        outcome: Outcome::No,
+        reason: "Te duur.".into(),
+        answer: "Dit kan niet.".into(),
+        party: String::new(),
+        due_day: None,
+        replaces: Vec::new(),
+    };
+    let long_party = Decision { party: "x".repeat(201), ..decision.clone() };
+    assert!(world.ask(&mut board, Command::Decide(long_party)).is_err());
+    let replaces = vec![samenspraak_core::model::EntryId::ZERO; 33];
+    assert!(world.ask(&mut board, Command::Decide(Decision { replaces, ..decision.clone() })).is_err());
+    let Ok(Reply::Saved { id, .. }) = world.ask(&mut board, Command::Decide(decision)) else { panic!("saved") };
+    assert_eq!(board.joined().state_of(id).unwrap(), Some(OwnState::Saved));
+    world.sync(&mut board);
+    assert!(matches!(board.joined().state_of(id).unwrap(), Some(OwnState::Arrived { .. })));
+}

@@ -196,6 +196,18 @@ impl Joined {
         Ok(Some(MeetingItem { subject, text, own: self.own_state(subject)? }))
     }
 
+    /// How far one own entry got, by its id; `None` when there is no such entry or somebody else wrote it.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn state_of(&self, id: EntryId) -> Result<Option<OwnState>, ReplicaError> {
+        let Some(place) = self.replica.place_of(id)?.filter(|place| place.device == self.key.id()) else {
+            return Ok(None);
+        };
+        let entry = self.replica.entry(place)?;
+        Ok(entry.and_then(|entry| self.entry_state(place, entry.id, &entry.kept)))
+    }
+
     /// How far this device's entries about a subject got: the least far of them. `None` when it wrote none.
     fn own_state(&self, subject: SubjectId) -> Result<Option<OwnState>, ReplicaError> {
         let Some((_, facts)) = self.view.document(subject) else { return Ok(None) };

@@ -14,7 +14,7 @@ use crate::gate::Verdict;
 use crate::gate::body::SubjectState;
 use crate::membership::card::{CardLink, CardSecret};
 use crate::model::contribution::{AGENDA_ITEMS_MAX, EDIT_CHARS_MAX, TEXT_CHARS_MAX, TITLE_CHARS_MAX};
-use crate::model::decision::{ABOUT_MAX, ANSWER_BYTES_MAX};
+use crate::model::decision::{ABOUT_MAX, ANSWER_BYTES_MAX, PARTY_BYTES_MAX, REPLACES_MAX};
 use crate::model::{
     Choice, Content, Decision, DeviceId, Directory, Grant, Invitation, Join, Role, ServerIdentity, SpaceId, SubjectId,
     Voice, WijkId,
@@ -381,6 +381,15 @@ impl Joined {
             if text.is_empty() || text.len() > ANSWER_BYTES_MAX {
                 return Err(CommandError::Length { what, chars: text.chars().count(), max: ANSWER_BYTES_MAX });
             }
+        }
+        // Beyond these nobody could read the entry, and its author would see it vanish.
+        if decision.party.len() > PARTY_BYTES_MAX {
+            let (what, chars) = ("name of the party", decision.party.chars().count());
+            return Err(CommandError::Length { what, chars, max: PARTY_BYTES_MAX });
+        }
+        if decision.replaces.len() > REPLACES_MAX {
+            let (what, value) = ("replaced decisions", decision.replaces.len());
+            return Err(CommandError::Range { what, value, min: 0, max: REPLACES_MAX });
         }
         for subject in &decision.about {
             if !matches!(self.view().document(*subject), Some((Kind::CONTRIBUTION, _))) {
