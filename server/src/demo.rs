@@ -97,6 +97,8 @@ impl Making {
             let after = at as u32 * (DAYS - MEETING_DAY) / demo.decisions.len().max(1) as u32;
             self.decide(decision, self.first_day + MEETING_DAY + after)?;
         }
+        // The board's page shows all of it from the first moment.
+        local::sync_on(&mut self.wijk.board, &mut self.wijk.server, self.first_day + DAYS)?;
         let Self { wijk, voices, .. } = self;
         wijk.finish()?;
         let count =
