@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::entry::sign::Key;
-use samenspraak_core::membership::card::CardLink;
+use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{Directory, Role, WijkId};
 use samenspraak_core::store::disk::DiskStore;
 use samenspraak_core::store::{Store, StoreError};
 use samenspraak_core::sync::server::Server;
 
+use crate::board::access::is_loopback_name;
 use crate::client::{Driver, SyncError, entropy};
 use crate::date::today;
 use crate::error::ProgramError;
@@ -169,4 +170,38 @@ pub fn deliver_at_start(folder: &Folder, server: &mut Server) -> Result<(), Prog
         Err(ProgramError::Store(StoreError::Busy { .. })) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// A card for one resident, to be shown while the server runs: the one that was shown before while nobody used it, else a
+/// new one. `local` is where the server listens on this machine: that stands on the card when the wijk's own address is of
+/// this machine too. `None` when the root is in use elsewhere.
+///
+/// # Errors
+/// When a store fails or the card can't be kept.
+pub fn shown_card(folder: &Folder, server: &mut Server, local: &str) -> Result<Option<CardLink>, ProgramError> {
+    let wijk = folder.wijk()?;
+    let own = &folder.file().address;
+    let host = own.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    let address = if is_loopback_name(host) { local } else { own };
+    let link = |secret| CardLink { server: address.to_owned(), wijk, secret };
+    let kept = folder.shown_card().and_then(|letters| CardSecret::parse(&letters).ok());
+    if let Some(secret) = kept
+        && server.members().joined_with(secret.public(wijk)).is_none()
+    {
+        return Ok(Some(link(secret)));
+    }
+    let store = match folder.store(Which::Root) {
+        Ok(store) => store,
+        Err(ProgramError::Store(StoreError::Busy { .. })) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut root = Driver::open(Arc::clone(&store) as Arc<dyn Store>)?;
+    let reply = root.command(Command::Invite { role: Role::Resident, count: 1 })?;
+    local::sync(&mut root, server)?;
+    store.close()?;
+    let card = card_links(reply, address, wijk)?.pop();
+    if let Some(card) = &card {
+        folder.set_shown_card(&card.secret.letters())?;
+    }
+    Ok(card)
 }
