@@ -23,6 +23,8 @@ const READY: &str = "document.documentElement.dataset.script === 'runs'";
 /// What a resident writes while the page is open.
 const NEWS: &str = "Geschreven terwijl de pagina open staat";
 
+type Step = fn(&Served, &mut Browser) -> Result<(), String>;
+
 /// Runs the part.
 pub fn run(root: &Path, report: &mut Report) {
     let begun = Instant::now();
@@ -35,7 +37,7 @@ pub fn run(root: &Path, report: &mut Report) {
         }
         Err(problem) => return report.add("web: demo is served", Outcome::Failed(problem), begun.elapsed()),
     };
-    let steps: [(&str, fn(&Served, &mut Browser) -> Result<(), String>); 3] =
+    let steps: [(&str, Step); 3] =
         [("web: queue", Served::queue), ("web: news comes in", Served::news), ("web: a decision", Served::decide)];
     let mut browser = Browser::start(&folder.join("browser"));
     for (name, step) in steps {
