@@ -23,7 +23,6 @@ const READY: &str = "document.documentElement.dataset.script === 'runs'";
 /// What a resident writes while the page is open.
 const NEWS: &str = "Geschreven terwijl de pagina open staat";
 
-/// One thing to see in the browser.
 type Step = fn(&Served, &mut Browser) -> Result<(), String>;
 
 /// Runs the part.
