@@ -21,7 +21,26 @@ use crate::local;
 /// When the folder is in use or can't be written.
 pub fn found(path: &Path, directory: Directory, address: &str) -> Result<Folder, ProgramError> {
     crate::client::sync_address(address)?;
-    Folder::begin(path)?;
+    let was_there = path.exists();
+    let made = Folder::begin(path).and_then(|()| found_in(path, directory, address));
+    if !matches!(made, Ok(_) | Err(ProgramError::NotEmpty { .. })) {
+        clear(path, was_there);
+    }
+    made
+}
+
+/// Takes away what was made of a wijk that could not be finished, so that the same folder can be used again.
+fn clear(path: &Path, was_there: bool) {
+    // What can't be removed is left for a person: the error that brought us here is the one to tell.
+    for name in ["keys", Which::Server.name(), Which::Root.name(), Which::Board.name()] {
+        let _ = std::fs::remove_dir_all(path.join(name));
+    }
+    if !was_there {
+        let _ = std::fs::remove_dir(path);
+    }
+}
+
+fn found_in(path: &Path, directory: Directory, address: &str) -> Result<Folder, ProgramError> {
     let (identity, epoch_secret, random) = (entropy(), entropy(), entropy());
     let mut epoch = [0; 16];
     epoch.copy_from_slice(&random[..16]);
