@@ -1,6 +1,6 @@
 //! The phone in the terminal: a person's own store, and the words a resident's app uses too.
 
-mod print;
+pub(crate) mod print;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
+use axum::extract::{Request, State, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -47,11 +47,11 @@ pub struct Shared {
     board: Board,
 }
 
-/// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM).
+/// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM). `show_card` prints a resident's card.
 ///
 /// # Errors
 /// When the folder, its stores or the address can't be used.
-pub async fn run(folder: &Folder, listen: SocketAddr) -> Result<(), ProgramError> {
+pub async fn run(folder: &Folder, listen: SocketAddr, show_card: bool) -> Result<(), ProgramError> {
     let listen_error = |reason| ProgramError::Listen { address: listen.to_string(), reason };
     // First the address: a busy port must not cost the time of opening everything.
     let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
@@ -61,14 +61,15 @@ pub async fn run(folder: &Folder, listen: SocketAddr) -> Result<(), ProgramError
     let store = folder.store(Which::Server)?;
     let mut server = Server::open(folder.wijk()?, folder.keys()?, store.clone())?;
     wijk::deliver_at_start(folder, &mut server)?;
+    let local = format!("http://{}", loopback(address));
+    let card = if show_card { wijk::shown_card(folder, &mut server, &local)? } else { None };
     let board_store = folder.store(Which::Board)?;
 
     let (stop, stopping) = watch::channel(false);
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
     let (reader, signer) = (server.reader(), server.signer());
     let writer = Writer::start(server, folder, store.clone())?;
-    let local = format!("http://{}", loopback(address));
-    let board = Board::start(board_store.clone(), local.clone())?;
+    let board = Board::start(board_store.clone(), local.clone(), stopping.clone())?;
     let shared = Arc::new(Shared {
         wijk,
         certificate,
@@ -82,7 +83,14 @@ pub async fn run(folder: &Folder, listen: SocketAddr) -> Result<(), ProgramError
     });
     folder.set_serving(Some(&local))?;
     println!("samenspraak: wijk {} is served at {local}", folder.file().name);
-    println!("samenspraak: board page {}", shared.board.one_time_link(&local));
+    if let Some(link) = shared.board.one_time_link(&local) {
+        let minutes = crate::board::LINK_LIFE.as_secs() / 60;
+        println!("samenspraak: board page {link} (works once, for {minutes} minutes; on this machine {local}/bestuur)");
+    }
+    if let Some(card) = card {
+        println!("samenspraak: join with this card; the next start shows another one when it is used");
+        crate::cli::print_card(&card);
+    }
     tracing::info!(%address, "serving");
 
     let router = router(Arc::clone(&shared)).into_make_service_with_connect_info::<SocketAddr>();
@@ -164,8 +172,8 @@ async fn sync(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> R
 }
 
 /// Counters for the administrator, on this machine only.
-async fn status(State(shared): State<Arc<Shared>>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
-    if !peer.ip().is_loopback() {
+async fn status(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if !crate::board::access::is_local(&request.into_parts().0) {
         return StatusCode::NOT_FOUND.into_response();
     }
     let heads: Vec<_> = samenspraak_core::sync::phone::SPACES

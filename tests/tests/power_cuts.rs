@@ -1,6 +1,7 @@
 //! Simulated power cuts that drop what was not flushed, at any moment of writing and syncing: 0 lost, on the phone and on the
 //! server. More of them: `SAMENSPRAAK_KILLS=1000`.
 #![cfg(feature = "disk")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -51,9 +51,13 @@ fn arguments_that_are_wrong_are_named_and_nothing_is_made() {
 
     let address = wijk.address();
     let names = ["--name", "A", "--municipality", "B", "--year", "2025", "--code", "WK999901", "--address", "wijk.nl"];
-    let ran = run(&[&["wijk", "new", arg(&folder)], names.as_slice()].concat());
-    says(ran.refused(ARGUMENT), &["wijk.nl", "begins with http://"]);
+    let before = contents(&wijk.folder());
+    for place in [&folder, &wijk.folder()] {
+        let ran = run(&[&["wijk", "new", arg(place)], names.as_slice()].concat());
+        says(ran.refused(ARGUMENT), &["wijk.nl", "begins with http://"]);
+    }
     assert!(!folder.exists());
+    assert_eq!(contents(&wijk.folder()), before, "a wijk that is there stays whole");
 
     for (card, parts) in [
         ("ABCD-EFGH", ["16 letters", "this has 8"]),
@@ -71,9 +75,9 @@ fn arguments_that_are_wrong_are_named_and_nothing_is_made() {
 
     wijk.phone("phone", &["join", &wijk.cards("resident", 1)[0]]).ok();
     let before = contents(&wijk.path("phone"));
-    let long = "a".repeat(16_001);
+    let long = "a".repeat(10_001);
     let ran = wijk.phone("phone", &["write", "--title", "T", "--text", &long]);
-    says(ran.refused(ARGUMENT), &["16001 characters", "1 to 16000"]);
+    says(ran.refused(ARGUMENT), &["10001 characters", "1 to 10000"]);
     says(wijk.phone("phone", &["show", "abc"]).refused(ARGUMENT), &["no contribution abc", "`list` shows"]);
     let ran = wijk.phone("phone", &["join", &wijk.cards("resident", 1)[0]]);
     says(ran.refused(ARGUMENT), &["belongs to wijk", "another data folder"]);
