@@ -95,7 +95,25 @@ impl Founding {
 /// # Errors
 /// When the folder is in use or can't be written.
 pub fn found(path: &Path, directory: Directory, address: &str) -> Result<Folder, ProgramError> {
-    Founding::begin(path, directory, address, today())?.finish()
+    let was_there = path.exists();
+    // Looked at before anything else: what was there before is never taken away.
+    let is_ours = !was_there || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    let made = Founding::begin(path, directory, address, today()).and_then(Founding::finish);
+    if made.is_err() && is_ours {
+        clear(path, was_there);
+    }
+    made
+}
+
+/// Takes away what was made of a wijk that could not be finished, so that the same folder can be used again.
+fn clear(path: &Path, was_there: bool) {
+    // What can't be removed is left for a person: the error that brought us here is the one to tell.
+    for name in ["keys", Which::Server.name(), Which::Root.name(), Which::Board.name()] {
+        let _ = std::fs::remove_dir_all(path.join(name));
+    }
+    if !was_there {
+        let _ = std::fs::remove_dir(path);
+    }
 }
 
 fn joined_wijk(driver: &Driver) -> Result<WijkId, ProgramError> {

@@ -172,7 +172,9 @@ impl Connection<'_> {
     }
 
     async fn send_piece(&mut self, space: SpaceId, read: Read) -> Result<(), End> {
-        self.send(&Frame::Piece(read.piece)).await?;
+        // Only its bytes are kept while a slow phone reads.
+        let bytes = Frame::Piece(read.piece).encode();
+        self.send_message(Message::Binary(bytes.into())).await?;
         if let Some(followed) = self.followed.get_mut(&space) {
             followed.head = read.head;
         }

@@ -9,7 +9,12 @@ mod proxy;
 mod support;
 
 mod damage;
+mod full_disk;
+mod logs;
 mod mistakes;
 mod phone_kills;
 mod quiet_sync;
 mod server_kills;
+mod stopping;
+mod strangers;
+mod two_terminals;

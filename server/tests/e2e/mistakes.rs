@@ -51,9 +51,13 @@ fn arguments_that_are_wrong_are_named_and_nothing_is_made() {
 
     let address = wijk.address();
     let names = ["--name", "A", "--municipality", "B", "--year", "2025", "--code", "WK999901", "--address", "wijk.nl"];
-    let ran = run(&[&["wijk", "new", arg(&folder)], names.as_slice()].concat());
-    says(ran.refused(ARGUMENT), &["wijk.nl", "begins with http://"]);
+    let before = contents(&wijk.folder());
+    for place in [&folder, &wijk.folder()] {
+        let ran = run(&[&["wijk", "new", arg(place)], names.as_slice()].concat());
+        says(ran.refused(ARGUMENT), &["wijk.nl", "begins with http://"]);
+    }
     assert!(!folder.exists());
+    assert_eq!(contents(&wijk.folder()), before, "a wijk that is there stays whole");
 
     for (card, parts) in [
         ("ABCD-EFGH", ["16 letters", "this has 8"]),

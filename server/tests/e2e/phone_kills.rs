@@ -18,7 +18,7 @@ const MOMENTS: Duration = Duration::from_millis(70);
 const MOMENTS_AFTER: Duration = Duration::from_millis(12);
 
 /// Runs a command of the phone and kills it; returns what it had said until then.
-fn killed(wijk: &Wijk, args: &[&str], after_saying: Option<&str>, delay: Duration) -> String {
+pub fn killed(wijk: &Wijk, args: &[&str], after_saying: Option<&str>, delay: Duration) -> String {
     let folder = wijk.path("phone");
     let mut command = program(&[&["phone", "--data", arg(&folder)], args].concat());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

@@ -16,15 +16,18 @@ const MOMENTS: Duration = Duration::from_millis(60);
 /// Entries a phone writes before it tries to sync, at most.
 const BURST: u64 = 4;
 
+/// What phones were told, and what they are told to do.
 #[derive(Default)]
-struct Told {
+pub struct Told {
     /// Entries whose receipt a phone holds.
-    arrived: Mutex<Vec<EntryId>>,
+    pub arrived: Mutex<Vec<EntryId>>,
     broken: AtomicUsize,
-    done: AtomicBool,
+    /// Write no more, and end when all has arrived.
+    pub done: AtomicBool,
 }
 
-async fn keep_writing(mut phone: Driver, address: String, number: usize, told: Arc<Told>) -> usize {
+/// Writes and syncs until it is told to end; says how much it wrote.
+pub async fn keep_writing(mut phone: Driver, address: String, number: usize, told: Arc<Told>) -> usize {
     let (mut random, mut waiting, mut written) = (Seeded(number as u64), Vec::<(SubjectId, EntryId)>::new(), 0);
     loop {
         let last = told.done.load(Ordering::SeqCst);

@@ -116,9 +116,29 @@ pub fn program(args: &[&str]) -> Command {
 
 /// Runs the program to its end.
 pub fn run(args: &[&str]) -> Ran {
-    let output = program(args).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    let mut child = program(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (out, err) = (collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap()));
+    let end = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > end {
+            // Not left behind: it may hold a folder that is taken away now.
+            child.kill().unwrap();
+            panic!("this doesn't end: {args:?}");
+        }
+        pause(Duration::from_millis(2));
+    };
+    Ran { code: status.code(), out: out.join().unwrap(), err: err.join().unwrap() }
+}
+
+fn collect(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 /// A path as an argument.
