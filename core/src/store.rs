@@ -6,6 +6,7 @@
 //!
 //! Not here: what the rows mean. [`keys`] says how keys are built, `replica` what stands under them.
 
+mod cached;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 #[cfg(feature = "disk")]
@@ -14,6 +15,7 @@ pub mod keys;
 pub mod log;
 mod memory;
 
+pub use cached::CachedStore;
 pub use memory::MemoryStore;
 
 /// The tables of a store. The numbers stand in journals on disk and never change meaning.

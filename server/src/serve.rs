@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
 use samenspraak_core::model::WijkId;
-use samenspraak_core::store::StoreError;
+use samenspraak_core::store::{CachedStore, Store, StoreError};
 use samenspraak_core::sync::ServerCertificate;
 use samenspraak_core::sync::pieces::PieceReader;
 use samenspraak_core::sync::server::{HeadSigner, Server};
@@ -59,7 +59,8 @@ pub async fn run(folder: &Folder, listen: SocketAddr, show_card: bool) -> Result
     let asked_to_stop = asked_to_stop()
         .map_err(|source| ProgramError::Store(StoreError::Io { place: "signals of the system".into(), source }))?;
     let store = folder.store(Which::Server)?;
-    let mut server = Server::open(folder.wijk()?, folder.keys()?, store.clone())?;
+    let rows: Arc<dyn Store> = Arc::new(CachedStore::new(store.clone()));
+    let mut server = Server::open(folder.wijk()?, folder.keys()?, Arc::clone(&rows))?;
     wijk::deliver_at_start(folder, &mut server)?;
     let local = format!("http://{}", loopback(address));
     let card = if show_card { wijk::shown_card(folder, &mut server, &local)? } else { None };
@@ -68,7 +69,7 @@ pub async fn run(folder: &Folder, listen: SocketAddr, show_card: bool) -> Result
     let (stop, stopping) = watch::channel(false);
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
     let (reader, signer) = (server.reader(), server.signer());
-    let writer = Writer::start(server, folder, store.clone())?;
+    let writer = Writer::start(server, folder, rows)?;
     let board = Board::start(board_store.clone(), local.clone(), stopping.clone())?;
     let shared = Arc::new(Shared {
         wijk,

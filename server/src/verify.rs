@@ -95,7 +95,11 @@ fn check(name: &str, path: &Path, wijk: Option<WijkId>) -> Result<usize, Program
     Ok(found.problems.len())
 }
 
-fn walk(
+/// Calls `each` for every row whose key begins with `prefix`.
+///
+/// # Errors
+/// When rows can't be read, or what `each` says.
+pub(crate) fn walk(
     store: &dyn Store,
     table: Table,
     prefix: &[u8],

@@ -187,7 +187,8 @@ impl Joined {
             }
             let Some(record) = &outcome.record else { continue };
             let person = self.replica.members().person(outcome.place.device);
-            let creates = outcome_creates(self, outcome);
+            // Of no other record does the view ask it, and it costs a row.
+            let creates = matches!(record, Record::Change(_)) && outcome_creates(self, outcome);
             self.view.counts(outcome.place, outcome.id, outcome.kind, outcome.subject, person, creates, record);
             match record {
                 Record::Voice(voice) => drop(changed.insert(voice.question)),

@@ -224,6 +224,17 @@ impl Joined {
         Ok(least)
     }
 
+    /// How far an entry of this device got; `None` when it isn't here or is somebody else's.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn own_entry_state(&self, id: EntryId) -> Result<Option<OwnState>, ReplicaError> {
+        let Some(place) = self.replica.place_of(id)?.filter(|place| place.device == self.key.id()) else {
+            return Ok(None);
+        };
+        Ok(self.replica.entry(place)?.and_then(|entry| self.entry_state(place, id, &entry.kept)))
+    }
+
     /// How far one own entry got.
     fn entry_state(&self, place: Place, id: EntryId, kept: &Kept) -> Option<OwnState> {
         let refused = |verdict| match verdict {

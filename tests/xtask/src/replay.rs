@@ -13,18 +13,11 @@ use crate::{child, place};
 /// Names the folder with a real conversation in the Polis export format; it stays outside the repository.
 const REAL: &str = "SAMENSPRAAK_POLIS_DIR";
 
-/// Whether the program can replay yet. When it can, this goes, and with it the line that reads it.
-const PROGRAM_REPLAYS: bool = false;
-
 /// The program ends so when something differs.
 const DIFFERS: i32 = 1;
 
 /// Runs the part.
 pub fn run(root: &Path, report: &mut Report) {
-    if !PROGRAM_REPLAYS {
-        report.add("replay", Outcome::Skipped("the program cannot replay yet".into()), Duration::ZERO);
-        return;
-    }
     let build = ["build", "--release", "--package", "samenspraak-server"];
     if !step(report, "replay: builds", 0, place::cargo(root).args(build)) {
         return;
