@@ -1,5 +1,6 @@
 //! The board's page, spoken to over a socket: the real program serves the demo wijk, a resident's phone in the terminal
 //! writes, and the board answers.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
