@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use samenspraak_core::model::contribution::{AGENDA_ITEMS_MAX, NOTES_CHARS_MAX, TEXT_CHARS_MAX, TITLE_CHARS_MAX};
+use samenspraak_core::model::contribution::{AGENDA_ITEMS_MAX, EDIT_CHARS_MAX, TEXT_CHARS_MAX, TITLE_CHARS_MAX};
 use samenspraak_core::model::decision::{ANSWER_BYTES_MAX, PARTY_BYTES_MAX};
 use samenspraak_core::model::{AreaCode, Buurt, Choice, Directory, Outcome, Theme};
 use serde::Deserialize;
@@ -253,8 +253,8 @@ impl DemoMeeting {
         }
         for item in &self.items {
             chars("title of an item", &item.title, TITLE_CHARS_MAX)?;
-            if item.notes.chars().count() > NOTES_CHARS_MAX {
-                return Err(format!("the notes of {:?} have more than {NOTES_CHARS_MAX} characters", item.title));
+            if item.notes.chars().count() > EDIT_CHARS_MAX {
+                return Err(format!("the notes of {:?} have more than {EDIT_CHARS_MAX} characters", item.title));
             }
         }
         Ok(())
