@@ -54,6 +54,8 @@ pub(super) enum Here {
     Queue,
     Meetings,
     Below,
+    /// Before the door: no menu, for nothing in it would open.
+    Outside,
 }
 
 /// A whole page.
@@ -78,10 +80,10 @@ pub(super) fn page(title: &str, names: &Names, here: Here, body: &Markup) -> Mar
                         @if names.wijk.is_empty() { (text("board-name")) }
                         @else { (with("board-name-of", &[("wijk", names.wijk.as_str().into())])) }
                     }
-                    nav aria-label=(text("board-menu")) {
+                    @if here != Here::Outside { nav aria-label=(text("board-menu")) {
                         a href="/bestuur" aria-current=[current(Here::Queue)] { (text("board-queue")) }
                         a href="/bestuur/bijeenkomsten" aria-current=[current(Here::Meetings)] { (text("board-meetings")) }
-                    }
+                    } }
                 }
                 p #stale .notice.warning role="status" hidden { (text("board-stale")) }
                 main #main tabindex="-1" { (body) }
@@ -92,12 +94,13 @@ pub(super) fn page(title: &str, names: &Names, here: Here, body: &Markup) -> Mar
 
 /// A page that says what went wrong and what to do.
 pub(super) fn problem(status: StatusCode, title: &str, words: &str) -> Response {
+    let here = if status == StatusCode::FORBIDDEN { Here::Outside } else { Here::Below };
     let body = html! {
         h1 { (title) }
         p { (words) }
-        p { a href="/bestuur" { (text("board-to-queue")) } }
+        @if here != Here::Outside { p { a href="/bestuur" { (text("board-to-queue")) } } }
     };
-    (status, page(title, &Names::default(), Here::Below, &body)).into_page()
+    (status, page(title, &Names::default(), here, &body)).into_page()
 }
 
 pub(super) fn not_found() -> Response {
