@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::support::{PATIENCE, Seeded, Wijk, runtime, write};
+use crate::support::{PATIENCE, Seeded, Wijk, long_text, runtime, write};
 
 /// Connections at once in these tests.
 const AT_ONCE: usize = 200;
@@ -120,10 +120,8 @@ fn phones_that_stop_reading_cost_the_server_little_and_others_go_on() {
     let (mut writer, mut stalled, mut other) = (wijk.join(&cards[0]), wijk.join(&cards[1]), wijk.join(&cards[2]));
     runtime.block_on(sync_soon(&mut stalled, &wijk.address()));
     let mut random = Seeded(8);
-    for number in 0..240 {
-        // Words that can't be compressed much.
-        let text: String = (0..15_000).map(|_| char::from(b'!' + u8::try_from(random.below(90)).unwrap())).collect();
-        write(&mut writer, &format!("{number}"), &text);
+    for number in 0..380 {
+        write(&mut writer, &format!("{number}"), &long_text(&mut random));
     }
     runtime.block_on(sync_soon(&mut writer, &wijk.address()));
     // Once for the memory that reading takes at all.

@@ -325,6 +325,11 @@ pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
+/// A long text that can't be compressed much.
+pub fn long_text(random: &mut Seeded) -> String {
+    (0..9000).map(|_| char::from(b'!' + u8::try_from(random.below(90)).unwrap())).collect()
+}
+
 /// A contribution.
 pub fn words(title: &str, text: &str) -> Content {
     Content { title: title.into(), text: text.into(), theme: 1, buurt: String::new() }
