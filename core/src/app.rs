@@ -183,6 +183,12 @@ pub enum CommandError {
         /// Which role.
         needs: &'static str,
     },
+    /// The gate refuses it, here as everywhere. Nothing of it was stored.
+    #[error("this can't count in this wijk: {reason:?}")]
+    Refused {
+        /// Why.
+        reason: crate::gate::Reason,
+    },
     /// It could not be stored. Nothing of it is there.
     #[error("not saved")]
     NotSaved {
@@ -274,6 +280,8 @@ pub struct App {
     storing: Option<Storing>,
     waiting: VecDeque<(Timestamp, Event)>,
     failed_connects: u32,
+    /// The store could not be read again after an error.
+    unreadable: bool,
 }
 
 /// What is done when a commit is flushed.
@@ -300,7 +308,15 @@ impl App {
     /// When the store can't be read.
     pub fn open(store: Arc<dyn Store>) -> Result<Self, ReplicaError> {
         let joined = Joined::load(&store)?;
-        Ok(Self { store, joined, next_commit: 0, storing: None, waiting: VecDeque::new(), failed_connects: 0 })
+        Ok(Self {
+            store,
+            joined,
+            next_commit: 0,
+            storing: None,
+            waiting: VecDeque::new(),
+            failed_connects: 0,
+            unreadable: false,
+        })
     }
 
     /// What this phone knows of its wijk, once it has joined.
@@ -334,9 +350,11 @@ impl App {
     fn step(&mut self, now: Timestamp, event: Event, effects: &mut Vec<Effect>) {
         match event {
             Event::Command { id, entropy, command } => {
-                if let Err(error) = self.command(id, entropy, command, effects) {
-                    // What was begun in memory and not stored must not be seen: open again from the store.
+                if self.unreadable {
                     self.reload();
+                }
+                if let Err(error) = self.command(id, entropy, command, effects) {
+                    self.forget_uncommitted();
                     effects.push(Effect::Reply { id, result: Err(error) });
                 }
             }
@@ -385,10 +403,27 @@ impl App {
         }
     }
 
-    /// Forgets what isn't stored.
+    /// What was begun in memory and not stored must not be seen or built on. Where nothing was begun, nothing happens: a
+    /// command that was refused costs neither the connection nor open documents.
+    fn forget_uncommitted(&mut self) {
+        if self.joined.as_ref().is_some_and(|joined| joined.replica.has_uncommitted()) {
+            self.reload();
+        }
+    }
+
+    /// Opens everything again from the store, and keeps the connection that is there.
     fn reload(&mut self) {
-        if let Ok(joined) = Joined::load(&self.store) {
-            self.joined = joined;
+        let session = self.joined.take().and_then(|joined| joined.session);
+        match Joined::load(&self.store) {
+            Ok(joined) => {
+                self.joined = joined;
+                if let Some(joined) = &mut self.joined {
+                    joined.session = session;
+                }
+                self.unreadable = false;
+            }
+            // The next command tries again; until then there is nothing to show and nothing to write on.
+            Err(_) => self.unreadable = true,
         }
     }
 }

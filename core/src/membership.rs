@@ -8,7 +8,7 @@ pub mod card;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entry::codec::{Record, join_message, wijk_id};
+use crate::entry::codec::{Record, join_message, person_of, wijk_id};
 use crate::entry::{Signature, sign};
 use crate::gate::{Dep, Reason};
 use crate::hash::Hash;
@@ -24,11 +24,15 @@ pub struct Device {
     pub person: PersonId,
     /// X25519 public key for messages sealed to it.
     pub encryption_key: [u8; 32],
+    /// The card it joined with; its role follows from it.
+    pub card: InvitationKey,
 }
 
 #[derive(Clone, Debug)]
 struct Card {
     role: Role,
+    /// Rank of who made it, and the entry: of several records for one key the highest rank counts, then the lowest id.
+    made_by: (u8, std::cmp::Reverse<EntryId>),
     used_by: Option<DeviceId>,
 }
 
@@ -107,7 +111,9 @@ impl Members {
     /// The person of a device, if it belongs.
     #[must_use]
     pub fn person(&self, device: DeviceId) -> Option<PersonId> {
-        let own = self.provisional.filter(|(own, _)| *own == device).map(|(_, person)| person);
+        // The root founds and invites; it is nobody in the wijk.
+        let own = self.provisional.filter(|(own, _)| *own == device && self.root != Some(device));
+        let own = own.map(|(_, person)| person);
         self.devices.get(&device).map(|d| d.person).or(own)
     }
 
@@ -126,14 +132,16 @@ impl Members {
     /// Whether the person of this device has a role.
     #[must_use]
     pub fn has_role(&self, device: DeviceId, role: Role) -> bool {
-        self.person(device).and_then(|person| self.roles.get(&person)).is_some_and(|roles| roles.contains(&role))
+        self.roles(device).contains(&role)
     }
 
     /// The roles of a device's person, lowest first.
     #[must_use]
     pub fn roles(&self, device: DeviceId) -> Vec<Role> {
-        let roles = self.person(device).and_then(|person| self.roles.get(&person));
-        roles.map(|roles| roles.iter().copied().collect()).unwrap_or_default()
+        let granted = self.person(device).and_then(|person| self.roles.get(&person));
+        let card = self.devices.get(&device).and_then(|device| self.cards.get(&device.card));
+        let all: BTreeSet<Role> = granted.into_iter().flatten().copied().chain(card.map(|card| card.role)).collect();
+        all.into_iter().collect()
     }
 
     /// Who joined with a card, if anybody did; `None` too for a card nobody knows.
@@ -154,7 +162,7 @@ impl Members {
         match record {
             Record::Genesis(root) => self.genesis(device, *root, body),
             Record::Server(server) => self.root_only(device, |members| members.server = Some(server.key)),
-            Record::Invitation(invitation) => self.invitation(device, invitation),
+            Record::Invitation(invitation) => self.invitation(device, id, invitation),
             Record::Join(join) => self.join(device, join),
             Record::Grant(grant) => self.grant(device, grant),
             Record::Directory(directory) => self.directory_record(device, id, directory),
@@ -192,11 +200,16 @@ impl Members {
         })
     }
 
-    fn invitation(&mut self, device: DeviceId, invitation: &Invitation) -> Answer {
+    fn invitation(&mut self, device: DeviceId, id: EntryId, invitation: &Invitation) -> Answer {
         if let Some(wait) = self.by_rank(device, invitation.role) {
             return wait;
         }
-        self.cards.entry(invitation.key).or_insert(Card { role: invitation.role, used_by: None });
+        let made_by = (self.rank(device), std::cmp::Reverse(id));
+        let fresh = Card { role: invitation.role, made_by, used_by: None };
+        let card = self.cards.entry(invitation.key).or_insert(fresh);
+        if made_by > card.made_by {
+            (card.role, card.made_by) = (invitation.role, made_by);
+        }
         Answer::Counts
     }
 
@@ -205,6 +218,12 @@ impl Members {
         if !sign::verify(DeviceId::new(*join.invitation.as_bytes()), &message, &Signature(join.proof)) {
             return Answer::Never(Reason::FalseCard);
         }
+        if join.person != person_of(self.wijk, device) {
+            return Answer::Never(Reason::Form);
+        }
+        if self.devices.get(&device).is_some_and(|known| known.card != join.invitation) {
+            return Answer::Never(Reason::Final);
+        }
         let Some(card) = self.cards.get_mut(&join.invitation) else {
             return Answer::Waits(Dep::Card(join.invitation));
         };
@@ -212,9 +231,8 @@ impl Members {
             return Answer::CardUsed;
         }
         card.used_by = Some(device);
-        let role = card.role;
-        self.devices.insert(device, Device { person: join.person, encryption_key: join.encryption_key });
-        self.roles.entry(join.person).or_default().insert(role);
+        let joined = Device { person: join.person, encryption_key: join.encryption_key, card: join.invitation };
+        self.devices.insert(device, joined);
         Answer::Counts
     }
 

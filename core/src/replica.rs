@@ -76,6 +76,7 @@ pub struct Replica {
     members: Members,
     heads: BTreeMap<(SpaceId, DeviceId), Head>,
     waiting: BTreeMap<Dep, BTreeSet<Place>>,
+    waiting_by_device: BTreeMap<DeviceId, usize>,
     /// Rows admitted and not yet committed.
     uncommitted: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
 }
@@ -93,6 +94,7 @@ impl Replica {
             members: Members::new(wijk),
             heads: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            waiting_by_device: BTreeMap::new(),
             uncommitted: BTreeMap::new(),
         };
         replica.walk(Table::Meta, keys::CHAIN_HEADS, |replica, row| {
@@ -107,7 +109,7 @@ impl Replica {
                 .ok_or(ReplicaError::Contradiction { what: "the key of a pending entry has another form" })?;
             let dep =
                 rows::decode_dep(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
-            replica.waiting.entry(dep).or_default().insert(place);
+            replica.waits(dep, place);
             Ok(())
         })?;
         replica.fold_members()?;
@@ -205,6 +207,18 @@ impl Replica {
     #[must_use]
     pub fn waiting_count(&self) -> usize {
         self.waiting.values().map(BTreeSet::len).sum()
+    }
+
+    fn waits(&mut self, dep: Dep, place: Place) {
+        if self.waiting.entry(dep).or_default().insert(place) {
+            *self.waiting_by_device.entry(place.device).or_insert(0) += 1;
+        }
+    }
+
+    /// Whether something was admitted or written that isn't committed.
+    #[must_use]
+    pub fn has_uncommitted(&self) -> bool {
+        !self.uncommitted.is_empty()
     }
 
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -32,7 +32,7 @@ pub enum Table {
     Subject = 4,
     /// Changes of documents, by (subject, change hash).
     Change = 5,
-    /// Entries that wait, by what they wait for.
+    /// What entries wait for, by their place.
     Pending = 6,
     /// Small facts about this replica: keys, cursors, log heads; by name.
     Meta = 7,

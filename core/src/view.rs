@@ -90,11 +90,14 @@ pub struct View {
     voice_subjects: BTreeMap<SubjectId, (SubjectId, PersonId)>,
     decisions: BTreeMap<EntryId, DecisionFacts>,
     decided: BTreeMap<SubjectId, BTreeSet<EntryId>>,
+    /// Which text took the place of which; kept when either is erased, so that a line doesn't break.
+    replaced: BTreeMap<SubjectId, SubjectId>,
     numbered: BTreeMap<EntryId, Numbered>,
 }
 
 impl View {
     /// Takes an entry that counts.
+    #[expect(clippy::too_many_arguments, reason = "what is known of one entry, and nothing else has all of it")]
     pub fn counts(
         &mut self,
         place: Place,
@@ -118,6 +121,7 @@ impl View {
                     replaces: None,
                 });
                 if creates {
+                    self.replaced.extend(change.replaces.map(|replaced| (subject, replaced)));
                     facts.person = person;
                     facts.first = id;
                     facts.replaces = change.replaces;
@@ -138,7 +142,10 @@ impl View {
 
     fn voice(&mut self, subject: SubjectId, id: EntryId, person: PersonId, voice: &Voice) {
         let spoken = Spoken { subject, counter: voice.counter, id, choice: voice.choice };
-        self.voice_subjects.insert(subject, (voice.question, person));
+        // A subject of voice is about one question for good.
+        if *self.voice_subjects.entry(subject).or_insert((voice.question, person)) != (voice.question, person) {
+            return;
+        }
         let all = self.voices.entry((voice.question, person)).or_default();
         match all.iter_mut().find(|known| known.subject == subject) {
             Some(known) if (known.counter, known.id) < (spoken.counter, spoken.id) => *known = spoken,
@@ -217,10 +224,16 @@ impl View {
         counts
     }
 
-    /// The decisions on a contribution that no other one replaces. More than one means "not agreed yet".
+    /// The decisions on a contribution, or on the texts it took the place of, that no other one replaces. More than one
+    /// means "not agreed yet". Voices don't come along: others supported the words that were there.
     #[must_use]
     pub fn decisions_on(&self, subject: SubjectId) -> Vec<&DecisionFacts> {
-        let Some(ids) = self.decided.get(&subject) else { return Vec::new() };
+        let mut ids: BTreeSet<EntryId> = BTreeSet::new();
+        let (mut at, mut seen) = (Some(subject), BTreeSet::new());
+        while let Some(subject) = at.filter(|subject| seen.insert(*subject)) {
+            ids.extend(self.decided.get(&subject).into_iter().flatten());
+            at = self.replaced.get(&subject).copied();
+        }
         let all: Vec<&DecisionFacts> = ids.iter().filter_map(|id| self.decisions.get(id)).collect();
         let replaced: BTreeSet<EntryId> =
             all.iter().flat_map(|facts| facts.decision.replaces.iter().copied()).collect();

@@ -3,11 +3,8 @@
 //! Each hostile input of `common/hostile.rs` has its expected end here, its work in counted steps and the
 //! peak of its allocations. Then seeded mutations: `SAMENSPRAAK_MUTATIONS=1000000` for a long run,
 //! `SAMENSPRAAK_SEED` to repeat one.
-#![expect(unsafe_code, reason = "a counting allocator is the only way to see a peak")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -17,80 +14,12 @@ use samenspraak_core::gate::change::{ChangeRefusal, Work, parse, preflight_count
 use samenspraak_core::gate::fold::{Folded, fold};
 use samenspraak_core::gate::limits;
 
+#[path = "common/counting.rs"]
+mod counting;
 #[path = "common/hostile.rs"]
 mod hostile;
+use counting::{quietly, with_peak};
 use hostile::Seeded;
-
-thread_local! {
-    static IN_USE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-struct Counting;
-
-fn count(bytes: isize) {
-    let in_use = IN_USE.get() + bytes;
-    IN_USE.set(in_use);
-    PEAK.set(PEAK.get().max(in_use));
-}
-
-// SAFETY: every call goes to the system allocator unchanged; the counters are plain cells of this thread.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller keeps the promises of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: the caller keeps the promises of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller keeps the promises of `alloc_zeroed`.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // Both live at once when the block moves.
-        count(new_size as isize);
-        count(-(layout.size() as isize));
-        // SAFETY: the caller keeps the promises of `realloc`.
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Runs something and says how far its allocations rose above where they were.
-fn with_peak<T>(run: impl FnOnce() -> T) -> (T, isize) {
-    let before = IN_USE.get();
-    PEAK.set(before);
-    let result = run();
-    (result, PEAK.get() - before)
-}
-
-/// Panics inside a trial are expected by the thousand; printing each with a backtrace takes minutes.
-fn quietly<T>(run: impl FnOnce() -> T) -> T {
-    static HOOK: std::sync::Once = std::sync::Once::new();
-    HOOK.call_once(|| {
-        let loud = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                loud(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let result = run();
-    QUIET.set(false);
-    result
-}
 
 const PEAK_BYTES_MAX: isize = 1024 * 1024;
 const ALICE: [u8; 16] = [0x21; 16];

@@ -57,6 +57,123 @@ phone-due = voor: { $day }
 phone-answer = antwoord: { $answer }
 phone-no-meetings = Nog geen bijeenkomsten.
 
+## The board page: everywhere
+
+board-name = Bestuurspagina
+board-name-of = { $wijk } · bestuurspagina
+board-skip = Naar de inhoud
+board-menu = Hoofdmenu
+board-queue = Inbreng
+board-meetings = Bijeenkomsten
+board-stale = Deze pagina krijgt geen nieuws meer van de server. Herlaad de pagina om te zien of de server draait.
+board-to-queue = Naar alle inbreng
+board-to-meetings = Naar alle bijeenkomsten
+board-no-title = (zonder titel)
+board-theme = Thema
+board-theme-unknown = thema { $number }
+board-no-buurt = niet genoemd
+
+## The board page: the queue
+
+board-counter =
+    { $all ->
+        [0] Er is nog geen inbreng.
+        [one] 1 inbreng, { $open ->
+            [0] beantwoord.
+           *[other] nog zonder antwoord.
+        }
+       *[other] { $all } keer inbreng, waarvan { $open } nog zonder antwoord.
+    }
+board-filters = Kies wat u ziet
+board-all = alles
+board-all-themes = alle thema’s
+board-queue-caption = Inbreng van bewoners, wat nog antwoord nodig heeft bovenaan
+board-queue-empty = Hier staat niets. Kies een ander thema of een andere stand, of wacht op nieuwe inbreng.
+board-column-title = Titel
+board-column-buurt = Buurt
+board-column-received = Ontvangen
+board-column-support = Steun
+board-column-agree = Eens
+board-column-disagree = Oneens
+board-column-pass = Geen mening
+board-not-received = nog niet ontvangen
+board-standing = Stand
+board-standing-open = open
+board-standing-not-agreed = nog niet eens
+board-standing-answered = beantwoord
+
+## The board page: one contribution
+
+board-line = Wat er met deze inbreng gebeurde
+board-not-agreed = Nog niet eens: er staan verschillende besluiten naast elkaar. Een nieuw besluit komt in de plaats van alle.
+board-also-about = Dit besluit gaat ook over
+board-decide = Besluiten en antwoorden
+board-decide-anew = Opnieuw besluiten
+board-replaces =
+    { $count ->
+        [one] Er staat al een besluit. Wat u hier bewaart, komt daarvoor in de plaats.
+       *[other] Er staan al { $count } besluiten. Wat u hier bewaart, komt voor al die besluiten in de plaats.
+    }
+board-outcome = Besluit
+board-answer = Antwoord aan bewoners
+board-answer-hint = In eenvoudige woorden. Dit lezen en horen bewoners.
+board-reason = Waarom
+board-reason-hint = Wat woog mee? Noem ook wat niet kan.
+board-party = Wie doet het
+board-party-hint = Bijvoorbeeld: gemeente, woningcorporatie. Mag leeg blijven.
+board-due = Vóór welke dag
+board-due-hint = Mag leeg blijven.
+board-public = Iedereen in de wijk kan dit besluit lezen. Het kan later worden vervangen, maar niet gewist.
+board-save = Besluit bewaren
+board-saved-here = Bewaard op het toestel van het bestuur. Het is nog niet aangekomen bij de server; dat gaat vanzelf zodra dat kan.
+board-saved-arrived = Bewaard, en aangekomen op { $day }. Bewoners krijgen het antwoord zodra hun telefoon verbinding heeft.
+board-saved-refused = Bewaard op het toestel van het bestuur, maar niet aangenomen: { $reason }
+
+## The board page: what is wrong with a decision
+
+board-form-problems = Het besluit is nog niet bewaard. Wat u typte, staat er nog.
+board-outcome-missing = Kies een besluit: ja, nee, voor een deel of later.
+board-answer-missing = Schrijf een antwoord aan de bewoners.
+board-reason-missing = Schrijf op waarom u dit besluit.
+board-too-long =
+    { $over ->
+        [one] Dit is 1 letter te lang. Maak het korter.
+       *[other] Dit is ongeveer { $over } letters te lang. Maak het korter.
+    }
+board-due-past = Deze dag is al voorbij. Kies vandaag of later.
+board-due-wrong = Dit is geen dag. Schrijf jaar, maand en dag, zoals 2027-05-01.
+board-form-old = Deze pagina was te oud, daarom is er niets bewaard. Wat u typte, staat er nog: bewaar het opnieuw.
+board-decided-meanwhile = Terwijl u schreef, is er een ander besluit bijgekomen. Er is niets bewaard. Lees het hieronder; bewaart u opnieuw, dan komt uw besluit ervoor in de plaats.
+board-not-saved = Het besluit kon niet worden bewaard. Wat u typte, staat er nog: probeer het opnieuw, of vraag de beheerder.
+
+## The board page: meetings
+
+board-meetings-empty = Er zijn nog geen bijeenkomsten.
+board-meeting-items =
+    { $count ->
+        [one] 1 agendapunt
+       *[other] { $count } agendapunten
+    }
+board-notes-empty = De agenda is nog leeg.
+board-notes-none = Nog geen aantekeningen.
+
+## The board page: what went wrong
+
+board-no-entry = Deze pagina is voor het bestuur
+board-no-entry-what = Gebruik de link die de server toonde toen hij startte. Die link werkt één keer en een half uur lang. Op de computer waar de server draait, opent de pagina ook zonder link.
+board-link-used = Deze link werkt niet meer
+board-link-used-what = Een link werkt één keer en een half uur lang. Vraag de beheerder om de server opnieuw te starten: dan toont hij een nieuwe link.
+board-other-site = Dit kwam niet van deze pagina
+board-other-site-what = Er is niets bewaard. Open de inbreng opnieuw en bewaar uw besluit daar.
+board-form-odd = Dit formulier kan niet worden gelezen
+board-form-odd-what = Er is niets bewaard. Ga terug in uw browser, maak de tekst korter en probeer het opnieuw.
+board-not-found = Deze pagina is er niet
+board-not-found-what = Het adres klopt niet, of een bewoner heeft deze inbreng gewist.
+board-stopping = De server stopt
+board-stopping-what = Er is niets bewaard. Start de server opnieuw en herlaad deze pagina.
+board-broken = Er ging iets mis
+board-broken-what = De gegevens kunnen niet worden gelezen. Vraag de beheerder om in het logboek van de server te kijken.
+
 ## Themes: the five principles
 
 theme-1 = Een huis dat je kunt betalen

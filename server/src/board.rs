@@ -1,17 +1,29 @@
 //! The board's own device inside the server, and its page.
 //!
 //! The device is an ordinary phone: an app over the store in `board/`, syncing over loopback. The page shows what this
-//! device knows and writes what it signs, so the server itself opens no document.
+//! device knows and writes what it signs, so the server itself opens no document. `access` says who may see it, and each
+//! page has a file of its own. A web app takes its place later: keep it small.
+
+pub(crate) mod access;
+mod contribution;
+mod decide;
+mod layout;
+mod meetings;
+mod queue;
+mod routes;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use axum::Router;
 use samenspraak_core::app::{App, Command, CommandError, Reply};
 use samenspraak_core::store::Store;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::client::{Driver, Request};
 use crate::error::ProgramError;
+use access::Access;
+pub use access::LINK_LIFE;
+pub use routes::routes;
 
 /// Requests of the page that may wait.
 const REQUESTS_MAX: usize = 64;
@@ -21,22 +33,33 @@ const REQUESTS_MAX: usize = 64;
 pub struct Board {
     requests: Arc<Mutex<Option<mpsc::Sender<Request>>>>,
     changed: watch::Receiver<u64>,
+    stopping: watch::Receiver<bool>,
+    access: Arc<Access>,
     running: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
 }
 
 impl Board {
-    /// Opens the device and lets it sync with the server at `address`.
+    /// Opens the device and lets it sync with the server at `address`. Pages that wait for changes end when `stopping`
+    /// says so.
     ///
     /// # Errors
     /// When its store can't be read.
-    pub fn start(store: Arc<dyn Store>, address: String) -> Result<Self, ProgramError> {
+    pub fn start(
+        store: Arc<dyn Store>,
+        address: String,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self, ProgramError> {
         let driver = Driver::open(store)?;
+        let wijk = driver.app().joined().map(|joined| joined.identity().wijk.to_string()).unwrap_or_default();
+        let access = Access::new(wijk.get(..8).unwrap_or_default(), Instant::now());
         let (requests, queue) = mpsc::channel(REQUESTS_MAX);
         let (changing, changed) = watch::channel(0);
         let running = tokio::spawn(driver.stay(address, queue, changing));
         Ok(Self {
             requests: Arc::new(Mutex::new(Some(requests))),
             changed,
+            stopping,
+            access: Arc::new(access),
             running: Arc::new(Mutex::new(Some(running))),
         })
     }
@@ -72,10 +95,10 @@ impl Board {
         self.look(|app| app.joined().map_or(0, |joined| joined.documents_opened())).await.unwrap_or(0)
     }
 
-    /// A link that opens the page once.
+    /// A link that opens the page, once and for a limited time, while nobody used it.
     #[must_use]
-    pub fn one_time_link(&self, address: &str) -> String {
-        format!("{address}/bestuur")
+    pub fn one_time_link(&self, address: &str) -> Option<String> {
+        self.access.link().map(|token| format!("{address}/bestuur/open/{token}"))
     }
 
     /// Ends the device.
@@ -83,12 +106,7 @@ impl Board {
         drop(self.requests.lock().await.take());
         if let Some(running) = self.running.lock().await.take() {
             // It ends when its requests end; a hanging line is cut with the process.
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), running).await;
+            let _ = tokio::time::timeout(Duration::from_secs(5), running).await;
         }
     }
-}
-
-/// The page's routes.
-pub fn routes(_board: Board) -> Router {
-    Router::new()
 }

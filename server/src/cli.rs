@@ -33,6 +33,9 @@ enum Top {
         /// Address to listen on.
         #[arg(long, default_value = "127.0.0.1:7447", env = "SAMENSPRAAK_LISTEN")]
         listen: SocketAddr,
+        /// Print a resident's card to join with; the same one until somebody used it.
+        #[arg(long)]
+        show_card: bool,
     },
     /// Make a wijk.
     Wijk {
@@ -174,7 +177,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, ProgramError> {
 
 async fn with_network(command: Top) -> Result<(), ProgramError> {
     match command {
-        Top::Serve { folder, listen } => serve::run(&Folder::open(&folder)?, listen).await,
+        Top::Serve { folder, listen, show_card } => serve::run(&Folder::open(&folder)?, listen, show_card).await,
         Top::Invite { folder, role, count, plain } => {
             let folder = Folder::open(&folder)?;
             let (links, delivered) = wijk::invite(&folder, role.into(), count).await?;

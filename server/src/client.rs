@@ -72,6 +72,7 @@ fn refusal_words(code: RefusalCode) -> &'static str {
         RefusalCode::Fork => "this device exists twice, perhaps from a copied folder; join again with a new card",
         RefusalCode::Gap | RefusalCode::UnknownSubject => "it misses entries of this device",
         RefusalCode::Form | RefusalCode::Signature | RefusalCode::OtherBody => "what this phone sent can't be placed",
+        RefusalCode::Newer => "this program is too old to know why; install the newest one",
         RefusalCode::NotNow => "it can't store anything now; try again later",
     }
 }

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use samenspraak_core::app::CommandError;
 use samenspraak_core::replica::ReplicaError;
 use samenspraak_core::store::StoreError;
+use samenspraak_core::store::log::LogError;
+use samenspraak_core::sync::phone::SessionError;
+use samenspraak_core::sync::pieces::PieceError;
 use samenspraak_core::sync::server::ServerError;
 
 use crate::client::SyncError;
@@ -61,6 +64,9 @@ pub enum ProgramError {
     /// The server below.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The server's log, read beside it.
+    #[error(transparent)]
+    Piece(#[from] PieceError),
     /// A command of the app.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -78,13 +84,36 @@ impl ProgramError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Found { .. } => 1,
-            Self::Argument(_) | Self::Command(_) | Self::NotEmpty { .. } => 2,
-            Self::NoFolder { .. } | Self::File { .. } | Self::Store(_) | Self::Replica(_) | Self::Server(_) => 3,
+            Self::Command(CommandError::NotSaved { .. } | CommandError::Replica(_)) => 3,
+            Self::Argument(_)
+            | Self::Command(_)
+            | Self::NotEmpty { .. }
+            | Self::Sync(SyncError::Address { .. } | SyncError::NotJoined) => 2,
+            Self::NoFolder { .. }
+            | Self::File { .. }
+            | Self::Store(_)
+            | Self::Replica(_)
+            | Self::Server(_)
+            | Self::Piece(_) => 3,
             Self::Listen { .. } | Self::Sync(_) => 4,
         }
     }
 
-    /// One line: what is wrong, its causes, and what to do about a disk that is full, busy or damaged.
+    /// What to do, where the message doesn't say so itself and no store is the cause.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::File { .. } => Some("; nothing was changed: restore this file from a copy"),
+            Self::Sync(SyncError::Unreachable { .. } | SyncError::Broken { .. }) => {
+                Some("; what was written is safe here: try again later, or see that the address is right")
+            }
+            Self::Sync(SyncError::Session(SessionError::OtherWijk)) => {
+                Some("; what was written is safe here: sync with the address on this wijk's card")
+            }
+            _ => None,
+        }
+    }
+
+    /// One line: what is wrong, its causes, and what to do about it.
     #[must_use]
     pub fn line(&self) -> String {
         let mut line = self.to_string();
@@ -99,22 +128,34 @@ impl ProgramError {
             store = store.or_else(|| error.downcast_ref());
             cause = error.source();
         }
-        match store {
-            Some(StoreError::Full { .. }) => line += "; nothing was damaged: make room and try again",
-            Some(StoreError::Busy { .. }) => line += "; stop the other program first",
-            Some(StoreError::Damaged { .. }) => {
-                line += "; nothing was changed: run `samenspraak verify` on this folder, and restore a copy";
-            }
-            _ => {}
-        }
+        line += store.and_then(store_hint).or_else(|| self.hint()).unwrap_or_default();
         line.replace('\n', " ")
+    }
+}
+
+/// What to do about a disk that is full, busy, damaged or locked.
+fn store_hint(error: &StoreError) -> Option<&'static str> {
+    match error {
+        StoreError::Full { .. } => Some("; nothing was damaged: make room and try again"),
+        StoreError::Busy { .. } => Some("; stop the other program first"),
+        StoreError::Damaged { .. } => {
+            Some("; nothing was changed: run `samenspraak verify` on this folder, and restore a copy")
+        }
+        StoreError::Io { .. } => Some("; see that this folder can be read and written, and try again"),
+        StoreError::Closed { .. } | StoreError::Limit { .. } => None,
     }
 }
 
 fn store_error(error: &ProgramError) -> Option<&StoreError> {
     match error {
         ProgramError::Store(error) | ProgramError::Replica(ReplicaError::Store(error)) => Some(error),
-        ProgramError::Server(ServerError::Replica(ReplicaError::Store(error))) => Some(error),
+        ProgramError::Server(
+            ServerError::Replica(ReplicaError::Store(error)) | ServerError::Log(LogError::Store(error)),
+        )
+        | ProgramError::Piece(
+            PieceError::Replica(ReplicaError::Store(error)) | PieceError::Log(LogError::Store(error)),
+        )
+        | ProgramError::Command(CommandError::Replica(ReplicaError::Store(error))) => Some(error),
         ProgramError::Command(CommandError::NotSaved { cause }) => Some(cause),
         _ => None,
     }

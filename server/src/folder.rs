@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! wijk.json      which wijk this is and at which address phones reach it
-//! keys/          identity and epoch key of the server (0600)
+//! keys/          identity and epoch key of the server, and the card that `serve --show-card` shows (0600)
 //! server/        store of the server
 //! root/          store of the root's device: founding and cards for staff
 //! board/         store of the first board device, which the board page writes with
@@ -60,7 +60,8 @@ pub struct Folder {
     file: WijkFile,
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -112,8 +113,8 @@ fn write_whole(path: &Path, bytes: &[u8], private: bool) -> Result<(), ProgramEr
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, ProgramError> {
-    let text = fs::read_to_string(path).map_err(|source| io_error(path, source))?;
-    serde_json::from_str(&text).map_err(|error| file_error(path, &error))
+    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+    serde_json::from_slice(&bytes).map_err(|error| file_error(path, &error))
 }
 
 fn to_json<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, ProgramError> {
@@ -148,6 +149,20 @@ impl Folder {
             KeysFile { identity_secret: hex(identity_secret), epoch: hex(epoch), epoch_secret: hex(epoch_secret) };
         let place = path.join("keys/server.json");
         write_whole(&place, &to_json(&place, &file)?, true)
+    }
+
+    /// The letters of the card that was last shown.
+    #[must_use]
+    pub fn shown_card(&self) -> Option<String> {
+        fs::read_to_string(self.path.join("keys/card.txt")).ok()
+    }
+
+    /// Keeps the letters of a card that is shown.
+    ///
+    /// # Errors
+    /// When they can't be written.
+    pub fn set_shown_card(&self, letters: &str) -> Result<(), ProgramError> {
+        write_whole(&self.path.join("keys/card.txt"), letters.as_bytes(), true)
     }
 
     /// Finishes a new folder.

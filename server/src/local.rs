@@ -17,6 +17,14 @@ use crate::error::ProgramError;
 /// # Errors
 /// When either refuses or a store fails.
 pub fn sync(phone: &mut Driver, server: &mut Server) -> Result<(), ProgramError> {
+    sync_on(phone, server, today())
+}
+
+/// The same, on another day: the demo lets some weeks go by.
+///
+/// # Errors
+/// When either refuses or a store fails.
+pub fn sync_on(phone: &mut Driver, server: &mut Server, day: u32) -> Result<(), ProgramError> {
     let wijk = server.replica().wijk();
     let (mut session, hello) = Session::begin(wijk, server.certificate(), entropy());
     let (reader, signer) = (server.reader(), server.signer());
@@ -32,7 +40,7 @@ pub fn sync(phone: &mut Driver, server: &mut Server) -> Result<(), ProgramError>
                 match effect {
                     ServerEffect::Send(frame) => down.push_back(frame.encode()),
                     ServerEffect::Admit(job) => {
-                        let (answers, _) = server.admit(&[job], today())?;
+                        let (answers, _) = server.admit(&[job], day)?;
                         down.extend(answers.iter().map(Frame::encode));
                     }
                     ServerEffect::Follow(space, head) => {
@@ -45,10 +53,7 @@ pub fn sync(phone: &mut Driver, server: &mut Server) -> Result<(), ProgramError>
         }
         for (space, head) in &mut followed {
             let before = *head;
-            while let Some(read) = reader
-                .read(*space, head.next)
-                .map_err(|error| ProgramError::Found { what: format!("the server's log can't be read: {error}") })?
-            {
+            while let Some(read) = reader.read(*space, head.next)? {
                 *head = read.head;
                 down.push_back(Frame::Piece(read.piece).encode());
             }

@@ -46,6 +46,13 @@ pub fn day(day: u32) -> String {
     format!("{} {month} {}", date.day(), date.year())
 }
 
+/// A day in Dutch for narrow columns, as in "22-11-2026".
+#[must_use]
+pub fn short_day(day: u32) -> String {
+    let date = crate::date::date(day);
+    format!("{}-{}-{}", date.day(), u8::from(date.month()), date.year())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -68,7 +75,9 @@ mod tests {
             }
             let source = std::fs::read_to_string(&path).unwrap();
             for call in ["text(\"", "with(\"", "messages::text(\"", "messages::with(\""] {
-                for (at, _) in source.match_indices(call) {
+                // `starts_with("…")` is no call of `with`.
+                let calls = source.match_indices(call).filter(|(at, _)| !source[..*at].ends_with('_'));
+                for (at, _) in calls {
                     let rest = &source[at + call.len()..];
                     names.insert(rest[..rest.find('"').unwrap()].to_owned());
                 }
@@ -96,5 +105,6 @@ mod tests {
     #[test]
     fn days_read_as_people_say_them() {
         assert_eq!(day(20_779), "22 november 2026");
+        assert_eq!(short_day(20_779), "22-11-2026");
     }
 }

@@ -1,6 +1,6 @@
 //! The phone in the terminal: a person's own store, and the words a resident's app uses too.
 
-mod print;
+pub(crate) mod print;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -179,9 +179,17 @@ pub async fn run(args: PhoneArgs) -> Result<(), ProgramError> {
         let hint = "join first with `samenspraak phone --data DIR join LINK`";
         return Err(ProgramError::NoFolder { path: args.data, what: "phone", hint });
     }
+    // First the card: a mistyped one must not leave a folder behind.
+    let card = match &args.action {
+        Action::Join { card, server } => Some(read_card(card, server.clone()).await?),
+        _ => None,
+    };
     let store = crate::folder::open_store(&args.data)?;
     let mut phone = Driver::open(Arc::clone(&store) as Arc<dyn Store>)?;
-    let result = act(&mut phone, args.action).await;
+    let result = match card {
+        Some(card) => join(&mut phone, card),
+        None => act(&mut phone, args.action).await,
+    };
     drop(phone);
     store.close()?;
     result
@@ -189,7 +197,8 @@ pub async fn run(args: PhoneArgs) -> Result<(), ProgramError> {
 
 async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
     match action {
-        Action::Join { card, server } => join(phone, &card, server).await,
+        // Joining comes before a store is opened; see `run`.
+        Action::Join { .. } => Ok(()),
         Action::Write { title, text, theme, buurt } => {
             let reply = phone.command(Command::Contribute(Content { title, text, theme, buurt }))?;
             print::saved(phone, &reply)
@@ -231,15 +240,17 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
     }
 }
 
-async fn join(phone: &mut Driver, card: &str, server: Option<String>) -> Result<(), ProgramError> {
-    let card = match server {
-        None => CardLink::parse(card).map_err(|error| ProgramError::Argument(error.to_string()))?,
-        Some(server) => {
-            let secret = CardSecret::parse(card).map_err(|error| ProgramError::Argument(error.to_string()))?;
-            let wijk = crate::client::ask_wijk(&server).await?;
-            CardLink { server, wijk, secret }
-        }
+/// What a card says; letters alone don't name the wijk, so its server is asked.
+async fn read_card(card: &str, server: Option<String>) -> Result<CardLink, ProgramError> {
+    let Some(server) = server else {
+        return CardLink::parse(card).map_err(|error| ProgramError::Argument(error.to_string()));
     };
+    let secret = CardSecret::parse(card).map_err(|error| ProgramError::Argument(error.to_string()))?;
+    let wijk = crate::client::ask_wijk(&server).await?;
+    Ok(CardLink { server, wijk, secret })
+}
+
+fn join(phone: &mut Driver, card: CardLink) -> Result<(), ProgramError> {
     let wijk = card.wijk;
     phone.command(Command::Join { card })?;
     print::joined(wijk);

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
+use axum::extract::{Request, State, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
 use samenspraak_core::model::WijkId;
-use samenspraak_core::store::{CachedStore, Store};
+use samenspraak_core::store::{CachedStore, Store, StoreError};
 use samenspraak_core::sync::ServerCertificate;
 use samenspraak_core::sync::pieces::PieceReader;
 use samenspraak_core::sync::server::{HeadSigner, Server};
@@ -47,27 +47,30 @@ pub struct Shared {
     board: Board,
 }
 
-/// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM).
+/// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM). `show_card` prints a resident's card.
 ///
 /// # Errors
 /// When the folder, its stores or the address can't be used.
-pub async fn run(folder: &Folder, listen: SocketAddr) -> Result<(), ProgramError> {
+pub async fn run(folder: &Folder, listen: SocketAddr, show_card: bool) -> Result<(), ProgramError> {
     let listen_error = |reason| ProgramError::Listen { address: listen.to_string(), reason };
     // First the address: a busy port must not cost the time of opening everything.
     let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
+    let asked_to_stop = asked_to_stop()
+        .map_err(|source| ProgramError::Store(StoreError::Io { place: "signals of the system".into(), source }))?;
     let store = folder.store(Which::Server)?;
     let rows: Arc<dyn Store> = Arc::new(CachedStore::new(store.clone()));
     let mut server = Server::open(folder.wijk()?, folder.keys()?, Arc::clone(&rows))?;
     wijk::deliver_at_start(folder, &mut server)?;
+    let local = format!("http://{}", loopback(address));
+    let card = if show_card { wijk::shown_card(folder, &mut server, &local)? } else { None };
     let board_store = folder.store(Which::Board)?;
 
     let (stop, stopping) = watch::channel(false);
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
     let (reader, signer) = (server.reader(), server.signer());
     let writer = Writer::start(server, folder, rows)?;
-    let local = format!("http://{}", loopback(address));
-    let board = Board::start(board_store.clone(), local.clone())?;
+    let board = Board::start(board_store.clone(), local.clone(), stopping.clone())?;
     let shared = Arc::new(Shared {
         wijk,
         certificate,
@@ -81,7 +84,14 @@ pub async fn run(folder: &Folder, listen: SocketAddr) -> Result<(), ProgramError
     });
     folder.set_serving(Some(&local))?;
     println!("samenspraak: wijk {} is served at {local}", folder.file().name);
-    println!("samenspraak: board page {}", shared.board.one_time_link(&local));
+    if let Some(link) = shared.board.one_time_link(&local) {
+        let minutes = crate::board::LINK_LIFE.as_secs() / 60;
+        println!("samenspraak: board page {link} (works once, for {minutes} minutes; on this machine {local}/bestuur)");
+    }
+    if let Some(card) = card {
+        println!("samenspraak: join with this card; the next start shows another one when it is used");
+        crate::cli::print_card(&card);
+    }
     tracing::info!(%address, "serving");
 
     let router = router(Arc::clone(&shared)).into_make_service_with_connect_info::<SocketAddr>();
@@ -92,7 +102,7 @@ pub async fn run(folder: &Folder, listen: SocketAddr) -> Result<(), ProgramError
     });
     let mut serving = tokio::spawn(serving.into_future());
     tokio::select! {
-        () = asked_to_stop() => tracing::info!("stopping"),
+        () = asked_to_stop => tracing::info!("stopping"),
         () = shared.writer.failed() => tracing::error!("stopping: the store failed"),
         ended = &mut serving => tracing::error!(?ended, "the listener ended"),
     }
@@ -119,20 +129,25 @@ fn loopback(address: SocketAddr) -> SocketAddr {
     local
 }
 
-async fn asked_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Waits for Ctrl-C or TERM. Listens from the moment it is called, not only once it is awaited: before that TERM would end
+/// the process at once.
+fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(async move {
             tokio::select! {
-                _ = interrupt => {}
+                _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            return;
-        }
+        })
     }
-    let _ = interrupt.await;
+    #[cfg(not(unix))]
+    Ok(async {
+        // When it can't be listened for, nobody can ask.
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
 
 fn router(shared: Arc<Shared>) -> Router {
@@ -158,8 +173,8 @@ async fn sync(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> R
 }
 
 /// Counters for the administrator, on this machine only.
-async fn status(State(shared): State<Arc<Shared>>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
-    if !peer.ip().is_loopback() {
+async fn status(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if !crate::board::access::is_local(&request.into_parts().0) {
         return StatusCode::NOT_FOUND.into_response();
     }
     let heads: Vec<_> = samenspraak_core::sync::phone::SPACES

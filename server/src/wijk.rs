@@ -1,67 +1,128 @@
 //! Making a wijk and cards: `wijk new` and `invite`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
-use samenspraak_core::model::{Directory, Role};
+use samenspraak_core::model::{Directory, Role, WijkId};
+use samenspraak_core::store::disk::DiskStore;
 use samenspraak_core::store::{Store, StoreError};
 use samenspraak_core::sync::server::Server;
 
+use crate::board::access::is_loopback_name;
 use crate::client::{Driver, SyncError, entropy};
+use crate::date::today;
 use crate::error::ProgramError;
 use crate::folder::{Folder, LAYOUT, Which, WijkFile};
 use crate::local;
+
+/// A wijk that is being made: its stores are open, and its folder isn't a wijk's before [`Founding::finish`].
+pub struct Founding {
+    path: PathBuf,
+    file: WijkFile,
+    stores: Vec<Arc<DiskStore>>,
+    /// The root's device.
+    pub root: Driver,
+    /// The server.
+    pub server: Server,
+    /// The first board device.
+    pub board: Driver,
+}
+
+impl Founding {
+    /// Makes root, server and a first board device in a new folder; the server received all of it on `day`.
+    ///
+    /// # Errors
+    /// When the folder is in use or can't be written.
+    pub fn begin(path: &Path, directory: Directory, address: &str, day: u32) -> Result<Self, ProgramError> {
+        crate::client::sync_address(address)?;
+        Folder::begin(path)?;
+        let (identity, epoch_secret, random) = (entropy(), entropy(), entropy());
+        let mut epoch = [0; 16];
+        epoch.copy_from_slice(&random[..16]);
+        Folder::write_keys(path, &identity, &epoch, &epoch_secret)?;
+        let open = |which: Which| crate::folder::open_store(&path.join(which.name()));
+
+        let (root_store, server_store, board_store) = (open(Which::Root)?, open(Which::Server)?, open(Which::Board)?);
+        let mut root = Driver::open(root_store.clone())?;
+        let server_key = Key::from_secret(&identity).id();
+        let name = directory.name.clone();
+        root.command(Command::Found { directory, server: server_key, address: address.to_owned() })?;
+        let wijk = joined_wijk(&root)?;
+        let keys = samenspraak_core::sync::server::ServerKeys {
+            identity: Key::from_secret(&identity),
+            epoch_key: Key::from_secret(&epoch_secret),
+            epoch,
+        };
+        let server = Server::open(wijk, keys, server_store.clone())?;
+        let file = WijkFile { layout: LAYOUT, wijk: wijk.to_string(), name, address: address.to_owned() };
+        let board = Driver::open(board_store.clone())?;
+        let stores = vec![root_store, server_store, board_store];
+        let mut founding = Self { path: path.to_owned(), file, stores, root, server, board };
+        let card = founding.cards(Role::Board, 1, day)?.into_iter().next();
+        founding.board.command(Command::Join { card: card.ok_or(SyncError::NotJoined)? })?;
+        local::sync_on(&mut founding.board, &mut founding.server, day)?;
+        Ok(founding)
+    }
+
+    /// Makes cards that the server knows.
+    ///
+    /// # Errors
+    /// When a store fails.
+    pub fn cards(&mut self, role: Role, count: usize, day: u32) -> Result<Vec<CardLink>, ProgramError> {
+        let wijk = joined_wijk(&self.root)?;
+        let reply = self.root.command(Command::Invite { role, count })?;
+        local::sync_on(&mut self.root, &mut self.server, day)?;
+        Ok(card_links(reply, &self.file.address, wijk)?)
+    }
+
+    /// Closes the stores and makes the folder a wijk's.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn finish(self) -> Result<Folder, ProgramError> {
+        for store in &self.stores {
+            store.close()?;
+        }
+        Folder::finish(&self.path, self.file)
+    }
+}
 
 /// Makes a wijk in a new folder: root, server and a first board device.
 ///
 /// # Errors
 /// When the folder is in use or can't be written.
 pub fn found(path: &Path, directory: Directory, address: &str) -> Result<Folder, ProgramError> {
-    crate::client::sync_address(address)?;
-    Folder::begin(path)?;
-    let (identity, epoch_secret, random) = (entropy(), entropy(), entropy());
-    let mut epoch = [0; 16];
-    epoch.copy_from_slice(&random[..16]);
-    Folder::write_keys(path, &identity, &epoch, &epoch_secret)?;
-    let open = |which: Which| crate::folder::open_store(&path.join(which.name()));
-
-    let (root_store, server_store, board_store) = (open(Which::Root)?, open(Which::Server)?, open(Which::Board)?);
-    let mut root = Driver::open(root_store.clone())?;
-    let server_key = Key::from_secret(&identity).id();
-    let name = directory.name.clone();
-    root.command(Command::Found { directory, server: server_key, address: address.to_owned() })?;
-    let wijk = joined_wijk(&root)?;
-
-    let keys = samenspraak_core::sync::server::ServerKeys {
-        identity: Key::from_secret(&identity),
-        epoch_key: Key::from_secret(&epoch_secret),
-        epoch,
-    };
-    let mut server = Server::open(wijk, keys, server_store.clone())?;
-    let secret = one_card(root.command(Command::Invite { role: Role::Board, count: 1 })?)?;
-    local::sync(&mut root, &mut server)?;
-    let mut board = Driver::open(board_store.clone())?;
-    board.command(Command::Join { card: CardLink { server: address.to_owned(), wijk, secret } })?;
-    local::sync(&mut board, &mut server)?;
-    for store in [&root_store, &server_store, &board_store] {
-        store.close()?;
+    let was_there = path.exists();
+    // Looked at before anything else: what was there before is never taken away.
+    let is_ours = !was_there || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    let made = Founding::begin(path, directory, address, today()).and_then(Founding::finish);
+    if made.is_err() && is_ours {
+        clear(path, was_there);
     }
-    let file = WijkFile { layout: LAYOUT, wijk: wijk.to_string(), name, address: address.to_owned() };
-    Folder::finish(path, file)
+    made
 }
 
-fn joined_wijk(driver: &Driver) -> Result<samenspraak_core::model::WijkId, ProgramError> {
+/// Takes away what was made of a wijk that could not be finished, so that the same folder can be used again.
+fn clear(path: &Path, was_there: bool) {
+    // What can't be removed is left for a person: the error that brought us here is the one to tell.
+    for name in ["keys", Which::Server.name(), Which::Root.name(), Which::Board.name()] {
+        let _ = std::fs::remove_dir_all(path.join(name));
+    }
+    if !was_there {
+        let _ = std::fs::remove_dir(path);
+    }
+}
+
+fn joined_wijk(driver: &Driver) -> Result<WijkId, ProgramError> {
     driver.app().joined().map(|joined| joined.identity().wijk).ok_or(ProgramError::Sync(SyncError::NotJoined))
 }
 
-fn one_card(reply: Reply) -> Result<CardSecret, ProgramError> {
-    match reply {
-        Reply::Cards(cards) => cards.into_iter().next().ok_or(ProgramError::Sync(SyncError::NotJoined)),
-        _ => Err(ProgramError::Sync(SyncError::NotJoined)),
-    }
+fn card_links(reply: Reply, address: &str, wijk: WijkId) -> Result<Vec<CardLink>, SyncError> {
+    let Reply::Cards(secrets) = reply else { return Err(SyncError::NotJoined) };
+    Ok(secrets.into_iter().map(|secret| CardLink { server: address.to_owned(), wijk, secret }).collect())
 }
 
 /// How far new cards got.
@@ -82,9 +143,7 @@ pub async fn invite(folder: &Folder, role: Role, count: usize) -> Result<(Vec<Ca
     let mut root = Driver::open(Arc::clone(&store) as Arc<dyn Store>)?;
     let wijk = folder.wijk()?;
     let reply = root.command(Command::Invite { role, count })?;
-    let Reply::Cards(secrets) = reply else { return Err(ProgramError::Sync(SyncError::NotJoined)) };
-    let link = |secret| CardLink { server: folder.file().address.clone(), wijk, secret };
-    let links = secrets.into_iter().map(link).collect();
+    let links = card_links(reply, &folder.file().address, wijk)?;
     let delivered = deliver(folder, &mut root).await?;
     store.close()?;
     Ok((links, delivered))
@@ -129,4 +188,38 @@ pub fn deliver_at_start(folder: &Folder, server: &mut Server) -> Result<(), Prog
         Err(ProgramError::Store(StoreError::Busy { .. })) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// A card for one resident, to be shown while the server runs: the one that was shown before while nobody used it, else a
+/// new one. `local` is where the server listens on this machine: that stands on the card when the wijk's own address is of
+/// this machine too. `None` when the root is in use elsewhere.
+///
+/// # Errors
+/// When a store fails or the card can't be kept.
+pub fn shown_card(folder: &Folder, server: &mut Server, local: &str) -> Result<Option<CardLink>, ProgramError> {
+    let wijk = folder.wijk()?;
+    let own = &folder.file().address;
+    let host = own.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    let address = if is_loopback_name(host) { local } else { own };
+    let link = |secret| CardLink { server: address.to_owned(), wijk, secret };
+    let kept = folder.shown_card().and_then(|letters| CardSecret::parse(&letters).ok());
+    if let Some(secret) = kept
+        && server.members().joined_with(secret.public(wijk)).is_none()
+    {
+        return Ok(Some(link(secret)));
+    }
+    let store = match folder.store(Which::Root) {
+        Ok(store) => store,
+        Err(ProgramError::Store(StoreError::Busy { .. })) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut root = Driver::open(Arc::clone(&store) as Arc<dyn Store>)?;
+    let reply = root.command(Command::Invite { role: Role::Resident, count: 1 })?;
+    local::sync(&mut root, server)?;
+    store.close()?;
+    let card = card_links(reply, address, wijk)?.pop();
+    if let Some(card) = &card {
+        folder.set_shown_card(&card.secret.letters())?;
+    }
+    Ok(card)
 }

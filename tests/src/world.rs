@@ -11,7 +11,7 @@ use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{AreaCode, Directory, Role, SpaceId, Theme, WijkId};
 use samenspraak_core::store::log::LogHead;
-use samenspraak_core::store::{MemoryStore, Store, StoreError};
+use samenspraak_core::store::{Batch, MemoryStore, Store, StoreError, Table};
 use samenspraak_core::sync::phone::SPACES;
 use samenspraak_core::sync::server::{PushJob, Server, ServerEffect, ServerKeys, Session};
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
@@ -75,6 +75,12 @@ impl Phone {
         Self { store, app, next_command: 0 }
     }
 
+    /// Another phone with the same identity over a copy of the store, for another world.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self::open(copy_of(&*self.store))
+    }
+
     /// Kills the app and opens it again from what its store holds.
     pub fn restart(&mut self) {
         *self = Self::open(Arc::clone(&self.store));
@@ -86,6 +92,23 @@ impl Phone {
     /// When it hasn't joined.
     pub fn joined(&mut self) -> &mut Joined {
         self.app.joined_mut().expect("this phone has joined")
+    }
+
+    /// Connects this phone to whoever says exactly these frames, and disconnects. Returns what it said.
+    pub fn hear(&mut self, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let effects = self.app.handle(Timestamp(0), Event::Connected);
+        let mut said = self.perform(effects).frames;
+        for frame in frames {
+            let effects = self.app.handle(Timestamp(0), Event::Frame(frame.clone()));
+            let performed = self.perform(effects);
+            said.extend(performed.frames);
+            if performed.disconnected.is_some() {
+                break;
+            }
+        }
+        let effects = self.app.handle(Timestamp(0), Event::Disconnected);
+        self.perform(effects);
+        said
     }
 
     /// Performs effects that need no network; returns frames to send, whether it settled, and a reply.
@@ -159,6 +182,9 @@ pub struct World {
     server_store: Arc<dyn Store>,
     keys: ServerKeys,
     server: Server,
+    /// What was said on the last connection, up and down.
+    pub said: (Vec<Vec<u8>>, Vec<Vec<u8>>),
+    server_failed: bool,
 }
 
 /// A directory for tests.
@@ -203,7 +229,8 @@ impl World {
         root.ask(random.entropy(), found).expect("the wijk is made");
         let wijk = root.joined().identity().wijk;
         let server = Server::open(wijk, keys.clone(), Arc::clone(&server_store)).expect("the server's store opens");
-        let mut world = Self { random, wijk, root, server_store, keys, server };
+        let said = Default::default();
+        let mut world = Self { random, wijk, root, server_store, keys, server, said, server_failed: false };
         world.sync_root();
         world
     }
@@ -215,12 +242,39 @@ impl World {
         self.root = root;
     }
 
+    /// The same wijk once more over copies of its stores, to go another way from here; phones are copied with
+    /// [`Phone::copy`]. Much quicker than joining again, which is slow on purpose.
+    ///
+    /// # Panics
+    /// When a store can't be read.
+    #[must_use]
+    pub fn copy(&self, seed: u64) -> Self {
+        let server_store = copy_of(&*self.server_store);
+        let server = Server::open(self.wijk, self.keys.clone(), Arc::clone(&server_store)).expect("it opens");
+        let (random, root) = (Seeded::new(seed), self.root.copy());
+        let (keys, said) = (self.keys.clone(), Default::default());
+        Self { random, wijk: self.wijk, root, server_store, keys, server, said, server_failed: false }
+    }
+
     /// Kills the server and opens it again from its store.
     ///
     /// # Panics
     /// When its store doesn't open.
     pub fn restart_server(&mut self) {
         self.server = Server::open(self.wijk, self.keys.clone(), Arc::clone(&self.server_store)).expect("it opens");
+        self.server_failed = false;
+    }
+
+    /// The same, from a store that was opened again.
+    pub fn restart_server_with(&mut self, store: Arc<dyn Store>) {
+        self.server_store = store;
+        self.restart_server();
+    }
+
+    /// Whether the server's store failed: it answers nobody until it is started again.
+    #[must_use]
+    pub fn server_failed(&self) -> bool {
+        self.server_failed
     }
 
     /// The server.
@@ -286,20 +340,28 @@ impl World {
         self.sync_cut(phone, usize::MAX)
     }
 
+    /// The same, looking at the phone whenever it has done all it could with what came.
+    pub fn sync_watched(&mut self, phone: &mut Phone, watch: &mut dyn FnMut(&mut Phone)) -> Synced {
+        self.sync_with(phone, usize::MAX, watch)
+    }
+
     /// The same, with a connection that breaks after so many frames in all.
-    ///
-    /// # Panics
-    /// When the server fails.
     pub fn sync_cut(&mut self, phone: &mut Phone, frames_max: usize) -> Synced {
+        self.sync_with(phone, frames_max, &mut |_| {})
+    }
+
+    fn sync_with(&mut self, phone: &mut Phone, frames_max: usize, watch: &mut dyn FnMut(&mut Phone)) -> Synced {
         let mut synced = Synced::default();
         let nonce = self.random.entropy();
         let (mut session, hello) = Session::begin(self.wijk, self.server.certificate(), nonce);
         let mut followed: BTreeMap<SpaceId, LogHead> = BTreeMap::new();
         let mut down = VecDeque::from([hello.encode()]);
         let mut frames = 0;
+        self.said = Default::default();
         let mut effects = phone.app.handle(Timestamp(0), Event::Connected);
         loop {
             let performed = phone.perform(effects);
+            watch(phone);
             synced.settled = performed.settled.or(synced.settled);
             if let Some(reason) = performed.disconnected {
                 synced.disconnected = Some(reason);
@@ -315,6 +377,7 @@ impl World {
             frames += up.len();
             down.extend(self.server_takes(&mut session, &up, &mut followed, &mut synced));
             let Some(frame) = down.pop_front() else { break };
+            self.said.1.push(frame.clone());
             frames += 1;
             synced.down = (synced.down.0 + 1, synced.down.1 + frame.len());
             if frames > frames_max {
@@ -336,12 +399,19 @@ impl World {
     ) -> Vec<Vec<u8>> {
         let reader = self.server.reader();
         let mut down = Vec::new();
+        if self.server_failed {
+            return down;
+        }
         for frame in frames {
             synced.up = (synced.up.0 + 1, synced.up.1 + frame.len());
+            self.said.0.push(frame.clone());
             for effect in session.receive(frame, self.server.members(), &reader) {
                 match effect {
                     ServerEffect::Send(frame) => down.push(frame.encode()),
-                    ServerEffect::Admit(job) => down.push(self.admit(job).encode()),
+                    ServerEffect::Admit(job) => match self.admit(job) {
+                        Some(answer) => down.push(answer.encode()),
+                        None => return down,
+                    },
                     ServerEffect::Follow(space, head) => drop(followed.insert(space, head)),
                     ServerEffect::Close(_) => down.push(Frame::Bye.encode()),
                 }
@@ -365,16 +435,38 @@ impl World {
         down
     }
 
-    fn admit(&mut self, job: PushJob) -> Frame {
-        let (mut answers, _) = self.server.admit(&[job], DAY).expect("the server stores");
-        answers.pop().expect("one answer for one push")
+    /// `None` when the store fails: whoever waits for an answer gets none.
+    fn admit(&mut self, job: PushJob) -> Option<Frame> {
+        match self.server.admit(&[job], DAY) {
+            Ok((mut answers, _)) => answers.pop(),
+            Err(_) => {
+                self.server_failed = true;
+                None
+            }
+        }
     }
+}
+
+/// A store in memory with the same rows as another.
+///
+/// # Panics
+/// When the other can't be read.
+#[must_use]
+pub fn copy_of(store: &dyn Store) -> Arc<dyn Store> {
+    let (copy, mut batch) = (MemoryStore::new(), Batch::new());
+    for table in Table::ALL {
+        for row in store.scan(table, &[], None, usize::MAX).expect("the store is read") {
+            batch.put(table, row.key, row.value);
+        }
+    }
+    copy.commit(&batch).expect("memory takes what another store took");
+    Arc::new(copy)
 }
 
 /// Reads every row of a store, for tests that compare stores.
 ///
 /// # Errors
 /// When it can't be read.
-pub fn rows(store: &dyn Store, table: samenspraak_core::store::Table) -> Result<usize, StoreError> {
+pub fn rows(store: &dyn Store, table: Table) -> Result<usize, StoreError> {
     Ok(store.scan(table, &[], None, usize::MAX)?.len())
 }

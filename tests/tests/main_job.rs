@@ -1,4 +1,5 @@
 //! The main job in one world: words written without a network reach the board, and the answer comes back.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use samenspraak_core::app::{Command, LineEvent, OwnState, Reply};
 use samenspraak_core::model::{Choice, Content, Decision, Outcome, Role, SubjectId};
@@ -132,4 +133,95 @@ fn a_card_used_twice_lets_one_device_in_and_tells_the_other() {
     assert_eq!(world.sync(&mut first).settled, Some(None));
     let synced = world.sync(&mut second);
     assert_eq!(synced.settled, Some(Some(RefusalCode::CardUsed)), "{synced:?}");
+}
+
+#[test]
+fn an_answer_stays_with_an_input_whose_words_were_corrected_also_on_a_phone_that_comes_later() {
+    let mut world = World::with_seed(6);
+    let (mut author, mut board) = (world.join(Role::Resident), world.join(Role::Board));
+    let first = contribute(&mut world, &mut author, mould());
+    let other = contribute(&mut world, &mut author, Content { title: "Stoep".into(), ..mould() });
+    world.sync(&mut author);
+    world.sync(&mut board);
+    let decision = Decision {
+        about: vec![first, other],
+        outcome: Outcome::Yes,
+        reason: "Het klopt.".into(),
+        answer: "We doen het.".into(),
+        party: String::new(),
+        due_day: None,
+        replaces: Vec::new(),
+    };
+    world.ask(&mut board, Command::Decide(decision)).unwrap();
+    world.sync(&mut board);
+    world.sync(&mut author);
+    let shorter = Content { text: "In de kamer.".into(), ..mould() };
+    let reply = world.ask(&mut author, Command::Edit { subject: first, content: shorter }).unwrap();
+    let Reply::Saved { subject: fresh, .. } = reply else { panic!("{reply:?}") };
+    world.sync(&mut author);
+    world.sync(&mut board);
+    let mut later = world.join(Role::Resident);
+    assert_eq!(world.sync(&mut later).settled, Some(None));
+    for phone in [&mut author, &mut board, &mut later] {
+        for subject in [fresh, other] {
+            let line = phone.joined().line(subject).unwrap().unwrap();
+            assert_eq!(line.item.decisions, 1, "{subject}");
+        }
+        phone.restart();
+        assert_eq!(phone.joined().line(fresh).unwrap().unwrap().item.decisions, 1);
+    }
+}
+
+#[test]
+fn a_command_that_is_refused_costs_neither_the_connection_nor_anything_written() {
+    let mut world = World::with_seed(7);
+    let mut resident = world.join(Role::Resident);
+    let subject = contribute(&mut world, &mut resident, mould());
+    let empty = Content { title: String::new(), ..mould() };
+    assert!(world.ask(&mut resident, Command::Contribute(empty)).is_err());
+    let long = Content { text: "ሰ".repeat(10_000), ..mould() };
+    let long_subject = contribute(&mut world, &mut resident, long.clone());
+    let longer = Content { text: "ሰ".repeat(10_001), ..mould() };
+    assert!(world.ask(&mut resident, Command::Contribute(longer)).is_err());
+    assert_eq!(world.sync(&mut resident).settled, Some(None));
+    assert!(matches!(own_state(&mut resident, subject), OwnState::Arrived { .. }));
+    assert_eq!(resident.joined().line(long_subject).unwrap().unwrap().item.content, long);
+}
+
+#[test]
+fn a_resident_cannot_join_as_somebody_else() {
+    use samenspraak_core::entry::codec::person_of;
+    let mut world = World::with_seed(8);
+    let (mut resident, mut board) = (world.join(Role::Resident), world.join(Role::Board));
+    world.sync(&mut board);
+    world.sync(&mut resident);
+    for phone in [&mut resident, &mut board] {
+        let joined = phone.joined();
+        assert_eq!(joined.person(), person_of(joined.identity().wijk, joined.identity().key().id()));
+    }
+}
+
+#[test]
+fn a_decision_that_nobody_could_read_is_refused_before_it_is_written() {
+    let mut world = World::with_seed(4);
+    let mut board = world.join(Role::Board);
+    world.sync(&mut board);
+    let subject = contribute(&mut world, &mut board, mould());
+    let decision = Decision {
+        about: vec![subject],
+        outcome: Outcome::No,
+        reason: "Te duur.".into(),
+        answer: "Dit kan niet.".into(),
+        party: String::new(),
+        due_day: None,
+        replaces: Vec::new(),
+    };
+    let long_party = Decision { party: "x".repeat(201), ..decision.clone() };
+    assert!(world.ask(&mut board, Command::Decide(long_party)).is_err());
+    let replaces = vec![samenspraak_core::model::EntryId::ZERO; 33];
+    assert!(world.ask(&mut board, Command::Decide(Decision { replaces, ..decision.clone() })).is_err());
+    let Ok(Reply::Saved { id, .. }) = world.ask(&mut board, Command::Decide(decision)) else { panic!("saved") };
+    assert_eq!(board.joined().state_of(id).unwrap(), Some(OwnState::Saved));
+    world.sync(&mut board);
+    assert!(matches!(board.joined().state_of(id).unwrap(), Some(OwnState::Arrived { .. })));
 }

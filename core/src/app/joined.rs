@@ -12,7 +12,7 @@ use crate::entry::codec::{self, Record};
 use crate::entry::sign::Key;
 use crate::entry::{Kind, codec::DocumentChange};
 use crate::gate::Verdict;
-use crate::model::{EntryId, PersonId, SpaceId, SubjectId};
+use crate::model::{Content, EntryId, PersonId, SpaceId, SubjectId};
 use crate::replica::{EntryRow, Kept, Outcome, Place, Replica, ReplicaError, Side};
 use crate::store::log::{LogHead, decode_line};
 use crate::store::{Store, Table, keys};
@@ -48,6 +48,8 @@ pub struct Joined {
     pub(super) sessions: BTreeMap<SubjectId, [u8; 8]>,
     documents: BTreeMap<SubjectId, OpenDocument>,
     documents_opened: u64,
+    /// Words of contributions as of so many entries, so that a list doesn't open every document again.
+    words: BTreeMap<SubjectId, (usize, Content)>,
 }
 
 impl Joined {
@@ -67,6 +69,7 @@ impl Joined {
             sessions: BTreeMap::new(),
             documents: BTreeMap::new(),
             documents_opened: 0,
+            words: BTreeMap::new(),
         })
     }
 
@@ -192,6 +195,7 @@ impl Joined {
                 Record::Decision(decision) => changed.extend(decision.about.iter().copied()),
                 Record::Tombstone(_) => {
                     self.documents.remove(&outcome.subject);
+                    self.words.remove(&outcome.subject);
                     changed.insert(outcome.subject);
                 }
                 _ => drop(changed.insert(outcome.subject)),
@@ -244,6 +248,24 @@ impl Joined {
         Ok(self.documents.get(&subject).map(|open| &open.doc))
     }
 
+    /// The words of a contribution.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn words(&mut self, subject: SubjectId) -> Result<Option<Content>, ReplicaError> {
+        let Some((Kind::CONTRIBUTION, facts)) = self.view.document(subject) else { return Ok(None) };
+        let entries = facts.entries.len();
+        if let Some((known, content)) = self.words.get(&subject)
+            && *known == entries
+        {
+            return Ok(Some(content.clone()));
+        }
+        let Some(doc) = self.document(subject)? else { return Ok(None) };
+        let content = document::contribution::read(doc);
+        self.words.insert(subject, (entries, content.clone()));
+        Ok(Some(content))
+    }
+
     /// How many changes of a document were set aside because it can't be opened with them.
     #[must_use]
     pub fn set_aside(&self, subject: SubjectId) -> usize {
@@ -272,7 +294,7 @@ fn decode_receipt_line(id: EntryId, bytes: &[u8]) -> Result<ReceiptLine, crate::
     r.array_of(3)?;
     let number = r.uint()?;
     let day = u32::try_from(r.uint()?).map_err(|_| r.error("a day"))?;
-    let verdict = Verdict::from_number(r.uint()?).ok_or_else(|| r.error("a verdict"))?;
+    let verdict = Verdict::from_number(r.uint()?);
     Ok(ReceiptLine { id, number, day, verdict })
 }
 

@@ -1,7 +1,7 @@
 //! What the app shows: lists, one contribution with its whole line, meetings, and how far own words got.
 
 use super::Joined;
-use crate::document::{contribution, meeting};
+use crate::document::meeting;
 use crate::entry::Kind;
 use crate::gate::{Reason, Verdict};
 use crate::model::{Content, EntryId, MeetingText, PersonId, SpaceId, SubjectId};
@@ -129,8 +129,7 @@ impl Joined {
     }
 
     fn item(&mut self, subject: SubjectId) -> Result<Option<ContributionItem>, ReplicaError> {
-        let Some(doc) = self.document(subject)? else { return Ok(None) };
-        let content = contribution::read(doc);
+        let Some(content) = self.words(subject)? else { return Ok(None) };
         let Some((Kind::CONTRIBUTION, facts)) = self.view.document(subject) else { return Ok(None) };
         let numbered = self.view.number_of(facts.first);
         Ok(Some(ContributionItem {
@@ -195,6 +194,18 @@ impl Joined {
         let Some(doc) = self.document(subject)? else { return Ok(None) };
         let text = meeting::read(doc);
         Ok(Some(MeetingItem { subject, text, own: self.own_state(subject)? }))
+    }
+
+    /// How far one own entry got, by its id; `None` when there is no such entry or somebody else wrote it.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn state_of(&self, id: EntryId) -> Result<Option<OwnState>, ReplicaError> {
+        let Some(place) = self.replica.place_of(id)?.filter(|place| place.device == self.key.id()) else {
+            return Ok(None);
+        };
+        let entry = self.replica.entry(place)?;
+        Ok(entry.and_then(|entry| self.entry_state(place, entry.id, &entry.kept)))
     }
 
     /// How far this device's entries about a subject got: the least far of them. `None` when it wrote none.

@@ -32,7 +32,10 @@ impl App {
             Err(_) => Err(SessionError::Frame),
         };
         if let Err(error) = result {
-            self.reload();
+            self.forget_uncommitted();
+            if let Some(joined) = &mut self.joined {
+                joined.session = None;
+            }
             effects.push(Effect::Disconnect(error));
         }
     }
@@ -59,7 +62,11 @@ impl App {
                 None => Ok(()),
             },
             Frame::Current { .. } => self.current(&frame, effects),
-            Frame::Restart { space, epoch } => session.restart(space, epoch),
+            Frame::Restart { space, epoch } => {
+                session.restart(space, epoch)?;
+                self.push_more(effects);
+                Ok(())
+            }
             Frame::Refused { push, space, code, expected_seq } => {
                 session.refused(push, space, code, expected_seq)?;
                 self.push_more(effects);
@@ -144,7 +151,9 @@ impl App {
         for receipt in &receipts {
             batch.append(self.receipt_rows(receipt));
         }
-        if !batch.is_empty() {
+        if batch.is_empty() {
+            self.push_more(effects);
+        } else {
             self.commit(batch, Then::Receipted(receipts), effects);
         }
         self.settle(effects);

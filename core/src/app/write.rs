@@ -1,21 +1,23 @@
 //! Commands: what a person asks for becomes entries of this device, stored before anything is said or sent.
 
 use super::entropy::Entropy;
+use super::identity::SERVER_BYTES_MAX;
 use super::joined::IDENTITY_KEY;
 use super::{App, Command, CommandError, Effect, INVITE_COUNT_MAX, Identity, Joined, Reply, Then};
 use crate::document::meeting::MeetingEdit;
 use crate::document::{contribution, meeting};
-use crate::entry::codec::{DocumentChange, Record, actor, join_message, wijk_id};
+use crate::entry::codec::{CHANGE_BYTES_MAX, DocumentChange, Record, actor, join_message, person_of, wijk_id};
 use crate::entry::sign::Key;
 use crate::entry::subject::subject_id;
 use crate::entry::{EraseSecret, Kind, Seed, Tombstone};
+use crate::gate::Verdict;
 use crate::gate::body::SubjectState;
 use crate::membership::card::{CardLink, CardSecret};
-use crate::model::contribution::{AGENDA_ITEMS_MAX, NOTES_CHARS_MAX, TEXT_CHARS_MAX, TITLE_CHARS_MAX};
-use crate::model::decision::{ABOUT_MAX, ANSWER_BYTES_MAX};
+use crate::model::contribution::{AGENDA_ITEMS_MAX, EDIT_CHARS_MAX, TEXT_CHARS_MAX, TITLE_CHARS_MAX};
+use crate::model::decision::{ABOUT_MAX, ANSWER_BYTES_MAX, PARTY_BYTES_MAX, REPLACES_MAX};
 use crate::model::{
-    Choice, Content, Decision, DeviceId, Directory, Grant, Invitation, Join, PersonId, Role, ServerIdentity, SpaceId,
-    SubjectId, Voice, WijkId,
+    Choice, Content, Decision, DeviceId, Directory, Grant, Invitation, Join, Role, ServerIdentity, SpaceId, SubjectId,
+    Voice, WijkId,
 };
 use crate::replica::{About, Admitted, Outcome};
 use crate::store::Table;
@@ -79,6 +81,7 @@ impl App {
 
     fn join(&mut self, card: &CardLink, entropy: &mut Entropy) -> Result<(Joined, Reply), CommandError> {
         self.not_joined_yet()?;
+        check_address(&card.server)?;
         let identity = new_identity(card.wijk, card.server.clone(), entropy);
         let mut joined = Joined::new(identity, &self.store)?;
         let (device, person) = (joined.key.id(), joined.identity.person);
@@ -87,7 +90,7 @@ impl App {
         let proof = card_key.sign(&join_message(card.wijk, device, person, &encryption_key)).0;
         let invitation = crate::model::InvitationKey::new(*card_key.id().as_bytes());
         let join = Join { invitation, person, proof, encryption_key };
-        joined.create(SpaceId::Members, Kind::JOIN, &Record::Join(join), entropy)?;
+        refuse_refused(&joined.create(SpaceId::Members, Kind::JOIN, &Record::Join(join), entropy)?)?;
         Ok((joined, Reply::Joined { device, person }))
     }
 
@@ -99,6 +102,7 @@ impl App {
         entropy: &mut Entropy,
     ) -> Result<(Joined, Reply), CommandError> {
         self.not_joined_yet()?;
+        check_address(&address)?;
         let mut identity = new_identity(WijkId::ZERO, address, entropy);
         let root = Key::from_secret(&identity.signing_secret).id();
         let seed = Seed(entropy.bytes());
@@ -110,19 +114,21 @@ impl App {
         let about = About::New { seed, erase_secret };
         joined.replica.write(&joined.key, SpaceId::Members, Kind::GENESIS, about, &genesis)?;
         let server = Record::Server(ServerIdentity { key: server });
-        joined.create(SpaceId::Members, Kind::SERVER, &server, entropy)?;
-        joined.create(SpaceId::Members, Kind::DIRECTORY, &Record::Directory(directory), entropy)?;
+        refuse_refused(&joined.create(SpaceId::Members, Kind::SERVER, &server, entropy)?)?;
+        let directory = Record::Directory(directory);
+        refuse_refused(&joined.create(SpaceId::Members, Kind::DIRECTORY, &directory, entropy)?)?;
         let reply = Reply::Joined { device: root, person: joined.identity.person };
         Ok((joined, reply))
     }
 }
 
 fn new_identity(wijk: WijkId, server: String, entropy: &mut Entropy) -> Identity {
+    let signing_secret = entropy.bytes();
     Identity {
         wijk,
-        signing_secret: entropy.bytes(),
+        signing_secret,
         encryption_secret: entropy.bytes(),
-        person: PersonId::new(entropy.bytes()),
+        person: person_of(wijk, Key::from_secret(&signing_secret).id()),
         person_secret: entropy.bytes(),
         server,
     }
@@ -131,6 +137,23 @@ fn new_identity(wijk: WijkId, server: String, entropy: &mut Entropy) -> Identity
 fn check_chars(what: &'static str, text: &str, max: usize) -> Result<(), CommandError> {
     let chars = text.chars().count();
     if (1..=max).contains(&chars) { Ok(()) } else { Err(CommandError::Length { what, chars, max }) }
+}
+
+fn check_address(address: &str) -> Result<(), CommandError> {
+    if address.len() <= SERVER_BYTES_MAX {
+        return Ok(());
+    }
+    Err(CommandError::Length { what: "address of the server", chars: address.len(), max: SERVER_BYTES_MAX })
+}
+
+/// The limits on characters keep changes below this in every script; should one be larger all the same, it is not written.
+fn check_change(change: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, CommandError> {
+    match &change {
+        Some(bytes) if bytes.len() > CHANGE_BYTES_MAX => {
+            Err(CommandError::Length { what: "text in bytes", chars: bytes.len(), max: CHANGE_BYTES_MAX })
+        }
+        _ => Ok(change),
+    }
 }
 
 fn document_error(cause: automerge::AutomergeError) -> CommandError {
@@ -235,7 +258,7 @@ impl Joined {
         let (wijk, device) = (self.identity.wijk, self.key.id());
         let subject = subject_id(wijk, SpaceId::Open, device, kind, &seed.nonce(), &erase_secret.commit());
         let session = entropy.bytes();
-        let change = first(actor(device, subject, &session))?.unwrap_or_default();
+        let change = check_change(first(actor(device, subject, &session))?)?.unwrap_or_default();
         self.sessions.insert(subject, session);
         let record = Record::Change(DocumentChange { session, change, replaces });
         let about = About::New { seed, erase_secret };
@@ -255,7 +278,7 @@ impl Joined {
         let actor = actor(self.key.id(), subject, &session);
         let what = if kind == Kind::MEETING { "meeting" } else { "contribution" };
         let doc = self.document(subject)?.ok_or(CommandError::Unknown { what, subject })?;
-        let Some(change) = edit(doc, actor)? else { return Ok(None) };
+        let Some(change) = check_change(edit(doc, actor)?)? else { return Ok(None) };
         let record = Record::Change(DocumentChange { session, change, replaces: None });
         Ok(Some(self.replica.write(&self.key, SpaceId::Open, kind, About::Existing(subject), &record)?))
     }
@@ -336,7 +359,7 @@ impl Joined {
         match edit {
             MeetingEdit::AddItem { title } => check_chars("title of an agenda item", title, TITLE_CHARS_MAX)?,
             MeetingEdit::Splice { splice, .. } if !splice.insert.is_empty() => {
-                check_chars("notes", &splice.insert, NOTES_CHARS_MAX)?;
+                check_chars("notes written at once", &splice.insert, EDIT_CHARS_MAX)?;
             }
             MeetingEdit::Splice { .. } => {}
         }
@@ -358,6 +381,15 @@ impl Joined {
             if text.is_empty() || text.len() > ANSWER_BYTES_MAX {
                 return Err(CommandError::Length { what, chars: text.chars().count(), max: ANSWER_BYTES_MAX });
             }
+        }
+        // Beyond these nobody could read the entry, and its author would see it vanish.
+        if decision.party.len() > PARTY_BYTES_MAX {
+            let (what, chars) = ("name of the party", decision.party.chars().count());
+            return Err(CommandError::Length { what, chars, max: PARTY_BYTES_MAX });
+        }
+        if decision.replaces.len() > REPLACES_MAX {
+            let (what, value) = ("replaced decisions", decision.replaces.len());
+            return Err(CommandError::Range { what, value, min: 0, max: REPLACES_MAX });
         }
         for subject in &decision.about {
             if !matches!(self.view().document(*subject), Some((Kind::CONTRIBUTION, _))) {
@@ -384,10 +416,22 @@ impl Joined {
 }
 
 fn saved(admitted: Admitted) -> Result<Written, CommandError> {
+    refuse_refused(&admitted)?;
     let first = admitted.entries.first().map(|outcome| (outcome.subject, outcome.id));
     let (subject, id) = first.ok_or(CommandError::NotJoined)?;
     let outcomes = admitted.entries.into_iter().chain(admitted.woken).collect();
     Ok(Written { outcomes, reply: Reply::Saved { subject, id } })
+}
+
+/// An entry that our own gate refuses is not written: its author is told at once.
+fn refuse_refused(admitted: &Admitted) -> Result<(), CommandError> {
+    match admitted.entries.iter().find_map(|outcome| match outcome.verdict {
+        Verdict::Refused(reason) => Some(reason),
+        _ => None,
+    }) {
+        Some(reason) => Err(CommandError::Refused { reason }),
+        None => Ok(()),
+    }
 }
 
 fn saved_or_unchanged(admitted: Option<Admitted>, subject: SubjectId) -> Result<Written, CommandError> {

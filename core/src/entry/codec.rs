@@ -29,7 +29,7 @@ pub struct DocumentChange {
     pub replaces: Option<SubjectId>,
 }
 
-/// Longest change in a body, in bytes: a page pasted at once fits; more is split into several edits.
+/// Longest change in a body, in bytes: four pages pasted at once fit in any script.
 pub const CHANGE_BYTES_MAX: usize = 60 * 1024;
 
 /// A body that was read.
@@ -71,6 +71,15 @@ pub fn join_message(wijk: WijkId, device: DeviceId, person: PersonId, encryption
     tagged("samenspraak/join/v1", 4, |w| {
         w.bytes(wijk.as_bytes()).bytes(device.as_bytes()).bytes(person.as_bytes()).bytes(encryption_key);
     })
+}
+
+/// The person that a join brings: follows from the device that joins, so that no card lets anybody join as somebody else.
+/// More devices of a person come by a record of that person's own.
+#[must_use]
+pub fn person_of(wijk: WijkId, device: DeviceId) -> PersonId {
+    PersonId::new(crate::hash::short(tagged("samenspraak/person/v1", 2, |w| {
+        w.bytes(wijk.as_bytes()).bytes(device.as_bytes());
+    })))
 }
 
 /// The actor id of a device's session in a document.

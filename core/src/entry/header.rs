@@ -126,7 +126,8 @@ pub(super) fn read_extra(r: &mut Reader<'_>, len: usize) -> Result<Vec<Extra>, C
             return Err(r.error("unknown keys in ascending order"));
         }
         let value = r.raw(DEPTH_MAX)?;
-        bytes_left = bytes_left.checked_sub(value.len()).ok_or_else(|| r.error("fewer bytes of unknown fields"))?;
+        // Nine bytes for the longest key.
+        bytes_left = bytes_left.checked_sub(value.len() + 9).ok_or_else(|| r.error("fewer bytes of unknown fields"))?;
         if !is_deterministic(value) {
             return Err(r.error("unknown fields in deterministic form"));
         }

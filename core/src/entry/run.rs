@@ -77,6 +77,8 @@ pub struct Rebuilt {
     pub id: EntryId,
     /// The body, unless it travelled as a stub.
     pub body: Option<Vec<u8>>,
+    /// Whether the body couldn't be compared with its hash, because the subject's salt isn't known here yet.
+    pub unchecked: bool,
     /// Salt of the subject, for entries that create one.
     pub opening: Option<codec::Opening>,
 }
@@ -164,7 +166,7 @@ fn rebuild(
     prev: EntryId,
     salt_of: &mut dyn FnMut(SubjectId) -> Option<Salt>,
 ) -> Result<Rebuilt, RunError> {
-    let mut opening = None;
+    let (mut opening, mut unchecked) = (None, false);
     let (subject, body_hash_, body) = match &entry.payload {
         Payload::Creating { body } => {
             let wrong = |cause| RunError::Body { device, seq, cause };
@@ -182,8 +184,11 @@ fn rebuild(
                     return Err(RunError::OtherBody { device, seq });
                 }
                 (Some(hash), _) => (*subject, hash, Some(body.clone())),
-                // Without the salt nobody can tell whether this body belongs to its header: it travels as if absent.
-                (None, Some(hash)) => (*subject, *hash, None),
+                // Without the salt nobody can tell yet whether this body belongs to its header.
+                (None, Some(hash)) => {
+                    unchecked = true;
+                    (*subject, *hash, Some(body.clone()))
+                }
                 (None, None) => return Err(RunError::UnknownSubject(*subject)),
             }
         }
@@ -201,7 +206,7 @@ fn rebuild(
         extra: entry.extra.clone(),
     };
     let id = header.id();
-    Ok(Rebuilt { header, id, body, opening })
+    Ok(Rebuilt { header, id, body, unchecked, opening })
 }
 
 impl Run {
@@ -236,8 +241,7 @@ impl Run {
         if len == 0 || first_seq.checked_add(len as u64).is_none_or(|end| end > SEQ_MAX) {
             return Err(r.error("entries within the limits of a chain"));
         }
-        // Each entry takes at least four bytes, so a short input can't ask for much memory.
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(len);
         for _ in 0..len {
             entries.push(decode_entry(r)?);
         }

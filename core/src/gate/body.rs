@@ -50,11 +50,11 @@ pub trait Known {
     /// # Errors
     /// When the store fails.
     fn change_max_op(&self, subject: SubjectId, hash: &[u8; 32]) -> Result<Option<u64>, StoreError>;
-    /// The last present sequence number of an actor in a document; 0 for none.
+    /// Sequence number and hash of an actor's last present change in a document.
     ///
     /// # Errors
     /// When the store fails.
-    fn actor_seq(&self, subject: SubjectId, actor: &[u8; 16]) -> Result<u64, StoreError>;
+    fn actor_last(&self, subject: SubjectId, actor: &[u8; 16]) -> Result<Option<(u64, [u8; 32])>, StoreError>;
     /// Whether this is a server, which refuses kinds newer than itself; a phone keeps and relays them.
     fn is_server(&self) -> bool;
 }
@@ -137,7 +137,7 @@ pub fn judge(
     }
     match record {
         Record::Tombstone(tombstone) => Ok(judge_tombstone(members, header, tombstone)),
-        Record::Change(change) => judge_change(known, header, change),
+        Record::Change(change) => judge_change(known, members, header, change),
         Record::Voice(voice) => {
             let waits = needs_contribution(known, header.space, voice.question)?;
             Ok(waits.unwrap_or(Judgement::Present(Counted { record: Record::Voice(voice), change: None })))
@@ -220,7 +220,23 @@ fn needs_contribution(known: &dyn Known, space: SpaceId, subject: SubjectId) -> 
     })
 }
 
-fn judge_change(known: &dyn Known, header: &Header, change: DocumentChange) -> Result<Judgement, StoreError> {
+fn judge_change(
+    known: &dyn Known,
+    members: &Members,
+    header: &Header,
+    change: DocumentChange,
+) -> Result<Judgement, StoreError> {
+    if let Some(replaced) = change.replaces {
+        match known.subject(header.space, replaced)? {
+            None => return Ok(Judgement::Pending(Dep::Subject(header.space, replaced))),
+            // Only one's own words can be taken over: an answer to them comes along.
+            Some(facts) if facts.owner.is_none() || facts.owner != members.person(header.device) => {
+                return Ok(Judgement::Refused(Reason::Owner));
+            }
+            Some(_) => {}
+        }
+    }
+
     let found: Preflight = match change::preflight(&change.change) {
         Ok(found) => found,
         Err(refusal) => return Ok(Judgement::Refused(Reason::from(&refusal))),
@@ -239,7 +255,13 @@ fn judge_change(known: &dyn Known, header: &Header, change: DocumentChange) -> R
     if found.start_op != max_op + 1 {
         return Ok(Judgement::Refused(Reason::StartOp));
     }
-    if found.seq != known.actor_seq(header.subject, &found.actor)? + 1 {
+    // Automerge names an actor's last change among the dependencies of its next one. One that leaves it out would be folded or
+    // not depending on when the document was opened.
+    let follows = match known.actor_last(header.subject, &found.actor)? {
+        None => found.seq == 1,
+        Some((seq, hash)) => found.seq == seq + 1 && found.deps.contains(&hash),
+    };
+    if !follows {
         return Ok(Judgement::Refused(Reason::Sequence));
     }
     let facts = ChangeFacts { hash: found.hash, actor: found.actor, seq: found.seq, max_op: found.max_op };

@@ -55,6 +55,20 @@ pub const SEQ_MAX: u64 = 1 << 24;
 /// Entries of one batch: a push, or a piece of a log. A phone that wrote this many in one evening sends two.
 pub const BATCH_ENTRIES_MAX: usize = 4096;
 
+/// Entries of one push. A piece of the log ends where a push ended: with what may have waited for it, and with what stood
+/// in the piece before, it must stay within [`BATCH_ENTRIES_MAX`], or nobody could read the log any more.
+pub const PUSH_ENTRIES_MAX: usize = BATCH_ENTRIES_MAX / 4;
+
+/// Bytes of an entry in a piece beside its body and the fields of newer apps: subject, hash, line and facts.
+pub const ENTRY_ENVELOPE_BYTES: usize = 80;
+
+/// Bytes of a run in a piece beside its entries: device, link and signature.
+pub const RUN_ENVELOPE_BYTES: usize = 140;
+
+/// Bytes of bodies and fields of newer apps in one push: a batch at its target and one largest body behind it, with room to spare. For the same reason it must
+/// stay far below [`FRAME_BYTES_MAX`].
+pub const PUSH_BYTES_MAX: usize = 256 * 1024;
+
 /// Bytes of bodies that one batch aims at; a batch ends at the first closing signature behind it. Small enough to be sent
 /// again when a weak connection breaks, large enough that one signature and one flush serve many entries.
 pub const BATCH_BYTES_TARGET: usize = 128 * 1024;
@@ -62,6 +76,10 @@ pub const BATCH_BYTES_TARGET: usize = 128 * 1024;
 /// Bytes of one frame on the wire: a batch at its target, one largest run behind it, and envelopes.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 
-/// Bodies that may wait in one replica for what they depend on. An honest pusher sends dependencies first, so in practice
-/// none wait; beyond this an entry keeps its place as a hole and its body is asked for again later.
+/// Bodies that may wait on a phone for what they depend on. An honest pusher sends dependencies first, so in practice none
+/// wait; beyond this an entry keeps its place as a hole and its body is asked for again later. Own words are never dropped.
 pub const PENDING_BODIES_MAX: usize = 1024;
+
+/// Bodies of one device that may wait at the server. A push beyond this is refused with "not now": the server receipts only
+/// what it keeps. More than any evening's misunderstanding, and 16 MiB at the most.
+pub const PENDING_BODIES_PER_DEVICE_MAX: usize = 256;

@@ -52,6 +52,8 @@ pub enum Reason {
     TooManyOps,
     /// Another device joined with the same card.
     CardUsed,
+    /// A reason of a newer program, by its verdict number.
+    Newer(u64),
     /// The change chunk itself; the second number says what.
     Change(u16),
 }
@@ -95,23 +97,25 @@ impl Verdict {
             Self::Pending => 1,
             Self::Erased => 2,
             Self::Refused(Reason::Change(number)) => CHANGE_BASE + u64::from(number),
+            Self::Refused(Reason::Newer(number)) => number,
             Self::Refused(reason) => REASON_BASE + REASONS.iter().position(|r| *r == reason).map_or(0, |at| at as u64),
         }
     }
 
-    /// The verdict with this number, if this version knows it.
+    /// The verdict with this number. One of a newer program reads as a refusal whose reason isn't known here, and keeps its
+    /// number, so that old phones can follow a newer server's log.
     #[must_use]
-    pub fn from_number(number: u64) -> Option<Self> {
-        Some(match number {
+    pub fn from_number(number: u64) -> Self {
+        let known = |at: u64| REASONS.get(usize::try_from(at).ok()?).copied();
+        match number {
             0 => Self::Present,
             1 => Self::Pending,
             2 => Self::Erased,
-            _ if number >= CHANGE_BASE => Self::Refused(Reason::Change(u16::try_from(number - CHANGE_BASE).ok()?)),
-            _ => {
-                let at = usize::try_from(number.checked_sub(REASON_BASE)?).ok()?;
-                Self::Refused(*REASONS.get(at)?)
-            }
-        })
+            _ => Self::Refused(match number.checked_sub(CHANGE_BASE).map(u16::try_from) {
+                Some(Ok(change)) => Reason::Change(change),
+                _ => number.checked_sub(REASON_BASE).and_then(known).unwrap_or(Reason::Newer(number)),
+            }),
+        }
     }
 }
 
@@ -123,10 +127,10 @@ mod tests {
     fn verdicts_survive_their_numbers() {
         let refused = REASONS.into_iter().chain([Reason::Change(0), Reason::Change(u16::MAX)]).map(Verdict::Refused);
         for verdict in [Verdict::Present, Verdict::Pending, Verdict::Erased].into_iter().chain(refused) {
-            assert_eq!(Verdict::from_number(verdict.number()), Some(verdict));
+            assert_eq!(Verdict::from_number(verdict.number()), verdict);
         }
-        assert_eq!(Verdict::from_number(3), None);
-        assert_eq!(Verdict::from_number(99), None);
-        assert_eq!(Verdict::from_number(9_999), None);
+        for number in [3, 15, 99, 255, 1 << 40] {
+            assert_eq!(Verdict::from_number(number).number(), number);
+        }
     }
 }

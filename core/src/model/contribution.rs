@@ -2,8 +2,11 @@
 
 /// Longest title in characters: one line on a small screen, twice.
 pub const TITLE_CHARS_MAX: usize = 120;
-/// Longest text of a contribution in characters: about six pages; more is a report, not input.
-pub const TEXT_CHARS_MAX: usize = 16_000;
+/// Longest text of a contribution in characters: about four pages; more is a report, not input. In scripts of three bytes a
+/// letter the one change it travels as stays below 60 KiB.
+pub const TEXT_CHARS_MAX: usize = 10_000;
+/// Characters written into notes by one edit, for the same reason. Longer texts are several edits.
+pub const EDIT_CHARS_MAX: usize = 10_000;
 /// Longest text of one agenda item in characters: about ten pages of notes.
 pub const NOTES_CHARS_MAX: usize = 32_000;
 /// Agenda items shown of one meeting: an evening has about ten.

@@ -3,16 +3,17 @@
 //! First the runs are rebuilt and their signatures checked, without touching anything: what fails is the carrier's fault
 //! and the whole batch is refused. Then each entry takes its place in its chain, whatever becomes of its body.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::rows::{EntryRow, Head, Kept, Place, SubjectRow};
 use super::txn::Txn;
 use super::{Replica, ReplicaError, Side};
 use crate::entry::codec::{Opening, Record};
 use crate::entry::run::{Cursor, Rebuilt, RunError};
-use crate::entry::{Header, Kind, Run, Salt, Signature, sign};
+use crate::entry::subject::body_hash;
+use crate::entry::{Header, Kind, Run, Salt, Signature, Tombstone, sign};
 use crate::gate::body::{Judgement, SubjectState};
-use crate::gate::limits::{BATCH_ENTRIES_MAX, PENDING_BODIES_MAX};
+use crate::gate::limits::{BATCH_ENTRIES_MAX, PENDING_BODIES_MAX, PENDING_BODIES_PER_DEVICE_MAX};
 use crate::gate::{Dep, Reason, Verdict};
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
 use crate::store::{Table, keys};
@@ -118,6 +119,12 @@ pub enum BatchRefusal {
     /// The card isn't known (any more), or its signature is wrong.
     #[error("this card isn't known in this wijk")]
     CardUnknown,
+    /// Too many bodies of this device wait for what they depend on. Not now: they may come again when that is here.
+    #[error("too many entries of {device:?} wait for others")]
+    Quota {
+        /// Device.
+        device: DeviceId,
+    },
     /// The replica itself failed.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
@@ -162,7 +169,7 @@ impl Replica {
     ) -> Result<Admitted, ReplicaError> {
         let mut txn = Txn::new(self);
         let mut admitted = Admitted::default();
-        let rebuilt = Rebuilt { header, id, body: Some(body), opening };
+        let rebuilt = Rebuilt { header, id, body: Some(body), unchecked: false, opening };
         place(&mut txn, rebuilt, Some(signature), &mut admitted).map_err(|refusal| match refusal {
             BatchRefusal::Replica(error) => error,
             _ => ReplicaError::Contradiction { what: "this device's own entry has no place in its chain" },
@@ -178,6 +185,10 @@ impl Replica {
         if count > BATCH_ENTRIES_MAX || (!batch.order.is_empty() && batch.order.len() != count) {
             return Err(BatchRefusal::Form);
         }
+        let devices: BTreeSet<DeviceId> = batch.runs.iter().map(|run| run.device).collect();
+        if devices.len() != batch.runs.len() {
+            return Err(BatchRefusal::Form);
+        }
         for run in &batch.runs {
             let expected = self.head(space, run.device).map_or(0, |head| head.seq + 1);
             let belongs = space == SpaceId::Members || self.members.is_member(run.device);
@@ -191,6 +202,8 @@ impl Replica {
         let mut salts: BTreeMap<SubjectId, Salt> = BTreeMap::new();
         let mut cursors: Vec<Cursor<'_>> = batch.runs.iter().map(Cursor::new).collect();
         let mut rebuilt = Vec::with_capacity(count);
+        // Two runs of one device must tell the same story where they overlap, or its chain would be sewn from two.
+        let mut ids: BTreeMap<(DeviceId, u64), EntryId> = BTreeMap::new();
         let lookup = Txn::new(self);
         let run_after_run =
             batch.runs.iter().enumerate().flat_map(|(at, run)| std::iter::repeat_n(at, run.entries.len()));
@@ -205,6 +218,10 @@ impl Replica {
                 salts.insert(entry.header.subject, opening.seed.salt());
             }
             self.check_link(&entry)?;
+            let Header { device, seq, .. } = entry.header;
+            if ids.insert((device, seq), entry.id).is_some_and(|other| other != entry.id) {
+                return Err(BatchRefusal::Fork { device, seq });
+            }
             rebuilt.push(entry);
         }
         for (run, cursor) in batch.runs.iter().zip(&cursors) {
@@ -245,7 +262,12 @@ fn place(
     let Header { space, device, seq, kind, subject, .. } = entry.header;
     let at = Place { space, device, seq };
     let mut news = News::Placed;
-    if txn.head(space, device).is_some_and(|head| seq <= head.seq) {
+    let mut held = None;
+    let head = txn.head(space, device);
+    if head.is_some_and(|head| seq == head.seq + 1 && entry.header.prev != head.id) {
+        return Err(BatchRefusal::Fork { device, seq });
+    }
+    if head.is_some_and(|head| seq <= head.seq) {
         let row = txn.entry(at)?.ok_or(ReplicaError::Contradiction { what: "a chain has a gap" })?;
         if row.kept != Kept::Absent || entry.body.is_none() {
             let verdict = row.kept.verdict();
@@ -262,8 +284,14 @@ fn place(
             return wake_all(txn, VecDeque::from([Dep::Log(device)]), admitted);
         }
         news = News::Again;
+        held = row.signature;
+        if row.creates {
+            // A hole that is filled must not stand in its own way.
+            txn.delete(Table::Subject, keys::subject(space, subject));
+        }
     }
-    let signature = signature.or_else(|| txn.entry(at).ok().flatten().and_then(|row| row.signature));
+    // What came again was compared by its id only, so the signature that was checked then stays.
+    let signature = if news == News::Again { held } else { signature };
     let mut wakes = VecDeque::new();
     let judged = judge(txn, &entry)?;
     if news == News::Placed && space == SpaceId::Members {
@@ -289,19 +317,22 @@ fn place(
             txn.put(Table::Subject, keys::subject_entry(space, subject, device, seq), Vec::new());
         }
     }
-    if let Some(Record::Tombstone(tombstone)) = &record {
-        let erased_kind = match tombstone {
-            crate::entry::Tombstone::Owner { kind, .. } => *kind,
-            crate::entry::Tombstone::Administrator { .. } => Kind::TOMBSTONE,
-        };
-        txn.erase(space, subject, erased_kind)?;
+    if let Some(Record::Tombstone(Tombstone::Owner { kind, device, .. })) = &record {
+        txn.erase(space, subject, *kind, *device)?;
+        // What waited for this subject waits no longer: it hangs on nothing now.
+        wakes.push_back(Dep::Subject(space, subject));
     }
     admitted.entries.push(Outcome { place: at, id: entry.id, kind, subject, verdict, news, record });
     wake_all(txn, wakes, admitted)
 }
 
 fn judge(txn: &mut Txn<'_>, entry: &Rebuilt) -> Result<Option<Judgement>, ReplicaError> {
+    let Header { space, subject, .. } = entry.header;
     match &entry.body {
+        Some(_) if entry.unchecked => {
+            let erased = txn.subject_row(space, subject)?.is_some_and(|row| row.state == SubjectState::Erased);
+            Ok(Some(if erased { Judgement::Erased } else { Judgement::Pending(Dep::Subject(space, subject)) }))
+        }
         Some(body) => Ok(Some(txn.judge(&entry.header, entry.id, entry.opening.is_some(), body)?)),
         None => Ok(None),
     }
@@ -338,10 +369,19 @@ fn keep(
         Judgement::Pending(dep) => {
             let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);
             let dep = if own && kind == Kind::JOIN { Dep::Log(device) } else { dep };
-            txn.wait(dep, at);
-            // Bodies that wait are kept up to a bound; beyond it the entry is a hole whose body is asked for later.
-            let room = txn.replica().waiting_count() < PENDING_BODIES_MAX;
-            (if room { Kept::Pending(body) } else { Kept::Absent }, None, Some(SubjectState::Pending))
+            if txn.replica().side == Side::Server && txn.waiting_of(device) >= PENDING_BODIES_PER_DEVICE_MAX {
+                return Err(BatchRefusal::Quota { device });
+            }
+            // A phone can't refuse what stands in the log. What it has no room for is a hole that is asked for later; but it is
+            // the only place where its own words are, so those stay.
+            let room = own || txn.replica().side == Side::Server || txn.waiting_count() < PENDING_BODIES_MAX;
+            let kept = if room {
+                txn.wait(dep, at);
+                Kept::Pending(body)
+            } else {
+                Kept::Absent
+            };
+            (kept, None, Some(SubjectState::Pending))
         }
         Judgement::Refused(reason) => {
             let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);
@@ -352,7 +392,7 @@ fn keep(
                 txn.remember_change(subject, facts);
                 wakes.push_back(Dep::Change(subject, facts.hash));
             }
-            wakes.extend(released_by(txn, device, &counted.record));
+            wakes.extend(released_by(device, &counted.record));
             (Kept::Present(body), Some(counted.record), Some(SubjectState::Live))
         }
     };
@@ -372,17 +412,14 @@ fn keep(
 }
 
 /// What a record of the space `members` makes possible for others.
-fn released_by(txn: &Txn<'_>, device: DeviceId, record: &Record) -> Vec<Dep> {
+fn released_by(device: DeviceId, record: &Record) -> Vec<Dep> {
     match record {
         Record::Genesis(_) => vec![Dep::Root],
         Record::Invitation(invitation) => vec![Dep::Card(invitation.key)],
         Record::Join(join) => vec![Dep::Device(device), Dep::Role(join.person)],
         Record::Grant(grant) => vec![Dep::Role(grant.person)],
         Record::Directory(_) | Record::Server(_) => Vec::new(),
-        Record::Change(_) | Record::Voice(_) | Record::Decision(_) | Record::Tombstone(_) => {
-            debug_assert!(txn.members().person(device).is_some());
-            Vec::new()
-        }
+        Record::Change(_) | Record::Voice(_) | Record::Decision(_) | Record::Tombstone(_) => Vec::new(),
     }
 }
 
@@ -408,7 +445,14 @@ fn wake_all(txn: &mut Txn<'_>, mut wakes: VecDeque<Dep>, admitted: &mut Admitted
                 body_hash: row.body_hash,
                 extra: row.extra.clone(),
             };
-            let rebuilt = Rebuilt { header, id: row.id, body: Some(body), opening };
+            // A body that came before its subject can be compared with its hash only now. One that isn't its header's was
+            // its carrier's fault: the place is a hole again, for somebody else to fill.
+            let salt = if row.creates || row.kind == Kind::TOMBSTONE { None } else { txn.salt(at.space, row.subject) };
+            if salt.is_some_and(|salt| body_hash(&salt, at.device, at.seq, &body) != row.body_hash) {
+                txn.put(Table::Entry, at.encode(), EntryRow { kept: Kept::Absent, ..row }.encode());
+                continue;
+            }
+            let rebuilt = Rebuilt { header, id: row.id, body: Some(body), unchecked: false, opening };
             let judged = match judge(txn, &rebuilt)? {
                 // It has its place already (on the phone that wrote it), so it can only be refused there.
                 Some(Judgement::CardUsed) => Some(Judgement::Refused(Reason::CardUsed)),

@@ -117,7 +117,7 @@ impl EntryRow {
             (2, None) => Kept::Erased,
             (3, None) => Kept::Absent,
             (number, body) => match Verdict::from_number(number) {
-                Some(verdict @ Verdict::Refused(_)) => Kept::Refused(verdict, body),
+                verdict @ Verdict::Refused(_) => Kept::Refused(verdict, body),
                 _ => return Err(r.error("a state of an entry")),
             },
         };

@@ -18,6 +18,7 @@ pub(super) struct Txn<'r> {
     rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
     heads: BTreeMap<(SpaceId, DeviceId), Head>,
     members: Cow<'r, Members>,
+    waiting_before: usize,
     begins_waiting: Vec<(Dep, Place)>,
     stops_waiting: Vec<(Dep, Place)>,
 }
@@ -38,6 +39,7 @@ impl<'r> Txn<'r> {
             rows: BTreeMap::new(),
             heads: BTreeMap::new(),
             members: Cow::Borrowed(&replica.members),
+            waiting_before: replica.waiting_count(),
             begins_waiting: Vec::new(),
             stops_waiting: Vec::new(),
         }
@@ -120,6 +122,18 @@ impl<'r> Txn<'r> {
         row.opening.map(|(seed, _)| seed.salt())
     }
 
+    /// Bodies of a device that wait, this admission included.
+    pub(super) fn waiting_of(&self, device: DeviceId) -> usize {
+        let before = self.replica.waiting_by_device.get(&device).copied().unwrap_or(0);
+        let count = |waits: &[(Dep, Place)]| waits.iter().filter(|(_, place)| place.device == device).count();
+        (before + count(&self.begins_waiting)).saturating_sub(count(&self.stops_waiting))
+    }
+
+    /// How many bodies wait, those of this admission included. A place waits for one thing at a time.
+    pub(super) fn waiting_count(&self) -> usize {
+        (self.waiting_before + self.begins_waiting.len()).saturating_sub(self.stops_waiting.len())
+    }
+
     pub(super) fn wait(&mut self, dep: Dep, place: Place) {
         self.put(Table::Pending, place.encode(), rows::encode_dep(&dep));
         self.begins_waiting.push((dep, place));
@@ -128,16 +142,32 @@ impl<'r> Txn<'r> {
     /// The places that waited for `dep`; they wait no longer.
     pub(super) fn wake(&mut self, dep: Dep) -> Vec<Place> {
         let mut places: BTreeSet<Place> = self.replica.waiting.get(&dep).cloned().unwrap_or_default();
-        places.extend(self.begins_waiting.iter().filter(|(d, _)| *d == dep).map(|(_, place)| *place));
         for (_, place) in self.stops_waiting.iter().filter(|(d, _)| *d == dep) {
             places.remove(place);
         }
+        // A place that was woken and waits for the same again is among these.
+        places.extend(self.begins_waiting.iter().filter(|(d, _)| *d == dep).map(|(_, place)| *place));
         for place in &places {
-            self.stops_waiting.push((dep, *place));
-            self.begins_waiting.retain(|waits| *waits != (dep, *place));
-            self.delete(Table::Pending, place.encode());
+            self.waits_no_longer(dep, *place);
         }
         places.into_iter().collect()
+    }
+
+    fn waits_no_longer(&mut self, dep: Dep, place: Place) {
+        let began_here = self.begins_waiting.iter().position(|waits| *waits == (dep, place));
+        match began_here {
+            Some(at) => drop(self.begins_waiting.remove(at)),
+            None => self.stops_waiting.push((dep, place)),
+        }
+        self.delete(Table::Pending, place.encode());
+    }
+
+    /// The entry at `place` waits no longer, whatever it waited for.
+    fn stop_waiting(&mut self, place: Place) -> Result<(), ReplicaError> {
+        let Some(row) = self.get(Table::Pending, place.encode())? else { return Ok(()) };
+        let dep = rows::decode_dep(&row).map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
+        self.waits_no_longer(dep, place);
+        Ok(())
     }
 
     pub(super) fn remember_change(&mut self, subject: SubjectId, facts: &ChangeFacts) {
@@ -145,19 +175,41 @@ impl<'r> Txn<'r> {
         w.uint(facts.max_op);
         self.put(Table::Change, keys::change(subject, &facts.hash), w.finish());
         let mut w = Writer::new();
-        w.uint(facts.seq);
+        w.array(2).uint(facts.seq).bytes(&facts.hash);
         self.put(Table::Change, keys::actor(subject, &facts.actor), w.finish());
     }
 
+    /// The keys that begin with `prefix`, those included that no store has yet: a server commits many pushes together.
+    fn keys_with(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+        let rows = self.replica.store.scan(table, prefix, Some(&keys::after(prefix)), usize::MAX)?;
+        let mut found: BTreeSet<Vec<u8>> = rows.into_iter().map(|row| row.key).collect();
+        for rows in [&self.replica.uncommitted, &self.rows] {
+            let fresh = rows.range((table, prefix.to_vec())..);
+            for ((_, key), value) in fresh.take_while(|((t, key), _)| *t == table && key.starts_with(prefix)) {
+                if value.is_some() {
+                    found.insert(key.clone())
+                } else {
+                    found.remove(key)
+                };
+            }
+        }
+        Ok(found)
+    }
+
     /// Drops all bodies of a subject that was erased. Its headers stay as stubs.
-    pub(super) fn erase(&mut self, space: SpaceId, subject: SubjectId, kind: Kind) -> Result<(), ReplicaError> {
+    ///
+    /// `device` created it, as the tombstone proves; so its person is known even where the creating body never came.
+    pub(super) fn erase(
+        &mut self,
+        space: SpaceId,
+        subject: SubjectId,
+        kind: Kind,
+        device: DeviceId,
+    ) -> Result<(), ReplicaError> {
         let known = self.subject_row(space, subject)?;
-        let mut places = self.replica.entries_of(space, subject)?;
-        // Entries of this very admission are not in the store yet.
-        let prefix = keys::subject_entries(space, subject);
-        let fresh = self.rows.keys().filter(|(table, key)| *table == Table::Subject && key.starts_with(&prefix));
-        let fresh = fresh.filter_map(|(_, key)| keys::parse_subject_entry(key));
-        places.extend(fresh.map(|(device, seq)| Place { space, device, seq }));
+        let about = self.keys_with(Table::Subject, &keys::subject_entries(space, subject))?;
+        let about = about.iter().filter_map(|key| keys::parse_subject_entry(key));
+        let mut places: Vec<Place> = about.map(|(device, seq)| Place { space, device, seq }).collect();
         places.extend(known.as_ref().and_then(|row| row.creator).map(|(device, seq)| Place { space, device, seq }));
         for place in places {
             if let Some(mut entry) = self.entry(place)?
@@ -165,23 +217,17 @@ impl<'r> Txn<'r> {
             {
                 entry.kept = Kept::Erased;
                 self.put(Table::Entry, place.encode(), entry.encode());
-                self.delete(Table::Pending, place.encode());
+                self.stop_waiting(place)?;
             }
         }
-        let changes = self.replica.store.scan(
-            Table::Change,
-            &keys::changes(subject),
-            Some(&keys::after(&keys::changes(subject))),
-            usize::MAX,
-        )?;
-        for row in changes {
-            self.delete(Table::Change, row.key);
+        for key in self.keys_with(Table::Change, &keys::changes(subject))? {
+            self.delete(Table::Change, key);
         }
         let row = SubjectRow {
             state: SubjectState::Erased,
             kind: known.as_ref().map_or(kind, |row| row.kind),
             creator: known.as_ref().and_then(|row| row.creator),
-            owner: known.as_ref().and_then(|row| row.owner),
+            owner: known.as_ref().and_then(|row| row.owner).or_else(|| self.members.person(device)),
             opening: None,
         };
         self.put(Table::Subject, keys::subject(space, subject), row.encode());
@@ -203,8 +249,14 @@ impl Known for Txn<'_> {
         number(self.get(Table::Change, keys::change(subject, hash))?)
     }
 
-    fn actor_seq(&self, subject: SubjectId, actor: &[u8; 16]) -> Result<u64, StoreError> {
-        Ok(number(self.get(Table::Change, keys::actor(subject, actor))?)?.unwrap_or(0))
+    fn actor_last(&self, subject: SubjectId, actor: &[u8; 16]) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+        let read = |row: Vec<u8>| -> Result<(u64, [u8; 32]), CborError> {
+            let mut r = Reader::new(&row);
+            r.array_of(2)?;
+            Ok((r.uint()?, r.exact()?))
+        };
+        let row = self.get(Table::Change, keys::actor(subject, actor))?;
+        row.map(read).transpose().map_err(|cause| damaged(&cause))
     }
 
     fn is_server(&self) -> bool {
@@ -231,14 +283,18 @@ impl Replica {
         }
         for (dep, place) in done.stops_waiting {
             if let Some(places) = self.waiting.get_mut(&dep) {
-                places.remove(&place);
+                if places.remove(&place)
+                    && let Some(count) = self.waiting_by_device.get_mut(&place.device)
+                {
+                    *count = count.saturating_sub(1);
+                }
                 if places.is_empty() {
                     self.waiting.remove(&dep);
                 }
             }
         }
         for (dep, place) in done.begins_waiting {
-            self.waiting.entry(dep).or_default().insert(place);
+            self.waits(dep, place);
         }
     }
 }

@@ -75,22 +75,10 @@ pub fn change(subject: SubjectId, hash: &[u8; 32]) -> Vec<u8> {
     join(&[subject.as_bytes(), &[0], hash])
 }
 
-/// Row of an actor's last sequence number in `Table::Change`.
+/// Row of an actor's last change, its number and hash, in `Table::Change`.
 #[must_use]
 pub fn actor(subject: SubjectId, actor: &[u8; 16]) -> Vec<u8> {
     join(&[subject.as_bytes(), &[1], actor])
-}
-
-/// Row of a change in the order it was admitted, in `Table::Change`.
-#[must_use]
-pub fn change_order(subject: SubjectId, order: u64) -> Vec<u8> {
-    join(&[subject.as_bytes(), &[2], &order.to_be_bytes()])
-}
-
-/// The beginning of all rows of [`change_order`] of one subject.
-#[must_use]
-pub fn change_orders(subject: SubjectId) -> Vec<u8> {
-    join(&[subject.as_bytes(), &[2]])
 }
 
 /// The beginning of all rows of one subject in `Table::Change`.

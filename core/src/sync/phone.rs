@@ -9,17 +9,15 @@ use std::collections::{BTreeMap, VecDeque};
 use super::wire::{Frame, Receipt, RefusalCode};
 use super::{ServerCertificate, head_message, prove_message, receipt_message};
 use crate::entry::sign::{self, Key};
-use crate::gate::limits::{BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX};
+use crate::gate::limits::{BATCH_BYTES_TARGET, PUSH_ENTRIES_MAX};
 use crate::model::{DeviceId, SpaceId, WijkId};
-use crate::replica::{Hashes, Replica, ReplicaError, RunBatch};
+use crate::replica::{Hashes, Place, Replica, ReplicaError, RunBatch};
 use crate::store::log::{Epoch, LogHead};
 
 /// Spaces a phone follows, in the order their pieces are needed.
 pub const SPACES: [SpaceId; 2] = [SpaceId::Members, SpaceId::Open];
 /// Pushes under way at once: enough to fill a slow line, few enough that little is sent twice when it breaks.
 const PUSHES_IN_FLIGHT_MAX: usize = 8;
-/// Entries of one push.
-const PUSH_ENTRIES_MAX: usize = BATCH_ENTRIES_MAX / 4;
 
 /// Why a phone ends a connection. The text is for logs and names no person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +69,7 @@ pub struct SpaceState {
 struct InFlight {
     push: u64,
     space: SpaceId,
+    first_seq: u64,
     end_seq: u64,
     /// A receipt came; it is being stored, or waits until the server is proven.
     answered: bool,
@@ -151,7 +150,10 @@ impl Session {
     /// When own entries can't be read.
     pub fn push(&mut self, replica: &Replica) -> Result<Vec<Frame>, ReplicaError> {
         let mut frames = Vec::new();
-        for space in SPACES {
+        let proven = self.is_proven(replica);
+        // Whoever answers at an address on a card may be anybody until `members` says who the server is. It gets the join,
+        // which it needs, and no words.
+        for space in SPACES.into_iter().filter(|space| proven || *space == SpaceId::Members) {
             while self.in_flight.len() < PUSHES_IN_FLIGHT_MAX {
                 let Some(state) = self.spaces.get_mut(&space).filter(|state| state.refused.is_none()) else { break };
                 let device = self.key.id();
@@ -164,11 +166,12 @@ impl Session {
                     state.hashes,
                 )?;
                 let Some(packed) = packed else { break };
-                let end_seq = state.next_seq + packed.run.entries.len() as u64;
+                let first_seq = state.next_seq;
+                let end_seq = first_seq + packed.run.entries.len() as u64;
                 state.next_seq = end_seq;
                 let push = self.next_push;
                 self.next_push += 1;
-                self.in_flight.push_back(InFlight { push, space, end_seq, answered: false });
+                self.in_flight.push_back(InFlight { push, space, first_seq, end_seq, answered: false });
                 frames.push(Frame::Push { push, space, batch: RunBatch { runs: vec![packed.run], order: Vec::new() } });
             }
         }
@@ -211,7 +214,16 @@ impl Session {
             return Err(SessionError::FalseSignature);
         }
         match self.in_flight.iter_mut().find(|sent| !sent.answered) {
-            Some(sent) if sent.push == receipt.push && sent.space == receipt.space => sent.answered = true,
+            Some(sent) if sent.push == receipt.push && sent.space == receipt.space => {
+                // It must name exactly what was pushed: a receipt for less would let words be forgotten.
+                let device = self.key.id();
+                let places = (sent.first_seq..sent.end_seq).map(|seq| Place { space: sent.space, device, seq });
+                let named = receipt.lines.iter().map(|line| replica.place_of(line.id).ok().flatten());
+                if !places.map(Some).eq(named) {
+                    return Err(SessionError::LogDiffers);
+                }
+                sent.answered = true;
+            }
             _ => return Err(SessionError::LogDiffers),
         }
         if self.is_proven(replica) {
@@ -302,7 +314,8 @@ impl Session {
         Ok(*space)
     }
 
-    /// The server's log is another one than the cursor's: begin from nothing.
+    /// The server's log is another one than the cursor's, so it may have lost what it receipted: begin from nothing, and
+    /// send everything of this device again. What it still has it only receipts anew.
     ///
     /// # Errors
     /// When the space isn't followed or the epoch is another one.
@@ -313,6 +326,8 @@ impl Session {
         let state = self.spaces.get_mut(&space).ok_or(SessionError::Frame)?;
         state.cursor = LogHead::empty(self.wijk, space, &epoch);
         state.current = false;
+        state.next_seq = 0;
+        state.acked_seq = 0;
         Ok(())
     }
 

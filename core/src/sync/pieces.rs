@@ -6,16 +6,22 @@ use std::sync::Arc;
 use super::wire::{Piece, PieceLine};
 use crate::cbor::CborError;
 use crate::entry::{Run, Signature};
-use crate::gate::limits::{BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX};
+use crate::gate::Verdict;
+use crate::gate::limits::{
+    BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX, ENTRY_ENVELOPE_BYTES, FRAME_BYTES_MAX, RUN_ENVELOPE_BYTES,
+};
 use crate::model::{DeviceId, EntryId, SpaceId};
 use crate::replica::{EntryRow, Hashes, Place, ReplicaError, run_entry};
-use crate::store::log::{Epoch, Log, LogError, LogHead};
+use crate::store::log::{Epoch, Log, LogError, LogHead, LogItem, LogLine};
 use crate::store::{Store, Table};
 
-/// Lines read at a time. A push has at most [`BATCH_ENTRIES_MAX`] entries, usually a handful.
+/// Lines read at a time. A push usually has a handful of entries.
 const LINES_AT_ONCE: usize = 256;
-/// Entries a piece aims at, so that it stays within what a receiver takes even when a full push follows.
+/// Entries a piece aims at: with envelopes of 60 bytes as much as [`BATCH_BYTES_TARGET`].
 const PIECE_ENTRIES_TARGET: usize = 1024;
+/// Bytes of entries a piece never exceeds, unless one push alone does, which the server's limit on pushes keeps small. Half
+/// a frame, so that envelopes and verdicts fit in too.
+const PIECE_BYTES_MAX: usize = FRAME_BYTES_MAX / 2;
 
 /// Why a piece can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -59,10 +65,82 @@ pub struct Read {
     pub head: LogHead,
 }
 
-#[derive(Debug)]
+/// One item with what travels of its entry.
+struct Item {
+    line: LogLine,
+    /// Nothing for an entry that came before and was judged anew.
+    entry: Option<(Place, EntryRow)>,
+}
+
+/// A piece in the making.
 struct Building {
-    run: Run,
-    signed: Option<Signature>,
+    piece: Piece,
+    run_of: BTreeMap<DeviceId, usize>,
+    signed: Vec<Option<Signature>>,
+    bytes: usize,
+}
+
+impl Building {
+    fn new(space: SpaceId, epoch: Epoch, from: u64) -> Self {
+        let piece = Piece { space, epoch, from, runs: Vec::new(), lines: Vec::new(), facts: Vec::new() };
+        Self { piece, run_of: BTreeMap::new(), signed: Vec::new(), bytes: 0 }
+    }
+
+    fn has_room_for(&self, push: &[Item], bytes: usize) -> bool {
+        self.piece.lines.is_empty()
+            || (self.bytes + bytes <= PIECE_BYTES_MAX && self.piece.lines.len() + push.len() <= BATCH_ENTRIES_MAX)
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES_TARGET || self.piece.lines.len() >= PIECE_ENTRIES_TARGET
+    }
+
+    fn add(&mut self, item: Item, prev: impl FnOnce(Place) -> Result<EntryId, PieceError>) -> Result<(), PieceError> {
+        let LogItem { id, day, verdict, .. } = item.line.item;
+        match item.entry {
+            None => {
+                self.bytes += ENTRY_ENVELOPE_BYTES;
+                self.piece.lines.push(PieceLine::Again(id));
+            }
+            Some((place, row)) => {
+                let at = match self.run_of.get(&place.device) {
+                    Some(at) => *at,
+                    None => {
+                        let run = Run { prev: prev(place)?, ..empty_run(place) };
+                        self.piece.runs.push(run);
+                        self.signed.push(None);
+                        self.bytes += RUN_ENVELOPE_BYTES;
+                        self.run_of.insert(place.device, self.piece.runs.len() - 1);
+                        self.piece.runs.len() - 1
+                    }
+                };
+                self.bytes += entry_bytes(&row);
+                // What waited when it came may stand before the subject that it is about.
+                let hashes = if verdict == Verdict::Pending { Hashes::Given } else { Hashes::Omitted };
+                self.piece.runs[at].entries.push(run_entry(&row, hashes));
+                self.signed[at] = row.signature;
+                self.piece.lines.push(PieceLine::Next(u32::try_from(at).unwrap_or(u32::MAX)));
+            }
+        }
+        match self.piece.facts.last_mut() {
+            Some((count, d, v)) if (*d, *v) == (day, verdict) => *count += 1,
+            _ => self.piece.facts.push((1, day, verdict)),
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Piece, PieceError> {
+        for (run, signed) in self.piece.runs.iter_mut().zip(self.signed) {
+            run.signature = signed.ok_or(ReplicaError::Contradiction { what: "a push ended without a signature" })?;
+        }
+        Ok(self.piece)
+    }
+}
+
+/// About what an entry takes in a piece.
+fn entry_bytes(row: &EntryRow) -> usize {
+    let extra: usize = row.extra.iter().map(|extra| extra.value.len()).sum();
+    row.kept.body().map_or(0, <[u8]>::len) + extra + ENTRY_ENVELOPE_BYTES
 }
 
 impl PieceReader {
@@ -102,16 +180,15 @@ impl PieceReader {
         Ok(line.first().and_then(|line| line.closes) == Some(head.hash))
     }
 
-    /// The piece from number `from` on, or `None` when the log ends there. It ends where a push ended.
+    /// The piece from number `from` on, or `None` when the log ends there. It ends where a push ended, and before a push
+    /// with which it would be more than a receiver takes.
     ///
     /// # Errors
     /// When it can't be read.
     pub fn read(&self, space: SpaceId, from: u64) -> Result<Option<Read>, PieceError> {
-        let mut piece =
-            Piece { space, epoch: self.epoch, from, runs: Vec::new(), lines: Vec::new(), facts: Vec::new() };
-        let mut building: Vec<Building> = Vec::new();
-        let mut run_of: BTreeMap<DeviceId, usize> = BTreeMap::new();
-        let (mut bytes, mut next, mut head) = (0, from, None);
+        let mut building = Building::new(space, self.epoch, from);
+        let mut head = None;
+        let (mut push, mut push_bytes, mut next) = (Vec::new(), 0, from);
         'reading: loop {
             let lines = self.log.read(space, next, LINES_AT_ONCE)?;
             if lines.is_empty() {
@@ -119,45 +196,33 @@ impl PieceReader {
             }
             for line in lines {
                 next = line.number + 1;
-                if line.item.again {
-                    piece.lines.push(PieceLine::Again(line.item.id));
+                let entry = if line.item.again {
+                    None
                 } else {
-                    let (place, row) = self.entry(space, line.number, line.item.id)?;
-                    bytes += row.kept.body().map_or(32, <[u8]>::len) + 24;
-                    let at = *run_of.entry(place.device).or_insert_with(|| {
-                        building.push(Building { run: empty_run(place), signed: None });
-                        building.len() - 1
-                    });
-                    let run = &mut building[at];
-                    if run.run.entries.is_empty() {
-                        run.run.prev = self.prev(place)?;
-                    }
-                    run.run.entries.push(run_entry(&row, Hashes::Omitted));
-                    run.signed = row.signature;
-                    piece.lines.push(PieceLine::Next(u32::try_from(at).unwrap_or(u32::MAX)));
+                    let entry = self.entry(space, line.number, line.item.id)?;
+                    push_bytes += entry_bytes(&entry.1);
+                    Some(entry)
+                };
+                let closes = line.closes;
+                push.push(Item { line, entry });
+                let Some(hash) = closes else { continue };
+                if !building.has_room_for(&push, push_bytes) {
+                    break 'reading;
                 }
-                match piece.facts.last_mut() {
-                    Some((count, day, verdict)) if *day == line.item.day && *verdict == line.item.verdict => {
-                        *count += 1;
-                    }
-                    _ => piece.facts.push((1, line.item.day, line.item.verdict)),
+                for item in push.drain(..) {
+                    building.add(item, |place| self.prev(place))?;
                 }
-                if let Some(hash) = line.closes {
-                    head = Some(LogHead { next, hash });
-                    let full = bytes >= BATCH_BYTES_TARGET || piece.lines.len() >= PIECE_ENTRIES_TARGET;
-                    if full || piece.lines.len() >= BATCH_ENTRIES_MAX {
-                        break 'reading;
-                    }
+                push_bytes = 0;
+                head = Some(LogHead { next, hash });
+                if building.is_full() {
+                    break 'reading;
                 }
             }
         }
-        let Some(head) = head else { return Ok(None) };
-        for built in building {
-            let signature =
-                built.signed.ok_or(ReplicaError::Contradiction { what: "a push ended without a signature" })?;
-            piece.runs.push(Run { signature, ..built.run });
+        match head {
+            Some(head) => Ok(Some(Read { piece: building.finish()?, head })),
+            None => Ok(None),
         }
-        Ok(Some(Read { piece, head }))
     }
 
     fn entry(&self, space: SpaceId, number: u64, id: EntryId) -> Result<(Place, EntryRow), PieceError> {
@@ -165,7 +230,7 @@ impl PieceReader {
         let place = self.store.get(Table::EntryId, id.as_bytes())?.ok_or_else(missing)?;
         let place = Place::decode(&place).ok_or_else(missing)?;
         let row = self.store.get(Table::Entry, &place.encode())?.ok_or_else(missing)?;
-        let row = EntryRow::decode(&row).map_err(|cause| row_error(cause))?;
+        let row = EntryRow::decode(&row).map_err(row_error)?;
         if row.id == id { Ok((place, row)) } else { Err(missing()) }
     }
 
@@ -173,7 +238,7 @@ impl PieceReader {
         let Some(seq) = place.seq.checked_sub(1) else { return Ok(EntryId::ZERO) };
         let row = self.store.get(Table::Entry, &Place { seq, ..place }.encode())?;
         let row = row.ok_or(ReplicaError::Contradiction { what: "a chain has a gap" })?;
-        Ok(EntryRow::decode(&row).map_err(|cause| row_error(cause))?.id)
+        Ok(EntryRow::decode(&row).map_err(row_error)?.id)
     }
 }
 

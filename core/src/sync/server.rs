@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::phone::SPACES;
 use super::pieces::{PieceError, PieceReader};
 use super::wire::{Frame, Receipt, ReceiptLine, RefusalCode};
 use super::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
-use crate::entry::Signature;
 use crate::entry::run::RunError;
 use crate::entry::sign::{self, Key};
+use crate::entry::{Payload, Signature};
+use crate::gate::limits::{PUSH_BYTES_MAX, PUSH_ENTRIES_MAX};
 use crate::membership::Members;
 use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
 use crate::replica::{Admitted, BatchRefusal, News, Replica, ReplicaError, RunBatch, Side};
@@ -146,7 +148,10 @@ impl Server {
         let mut results = Vec::with_capacity(jobs.len());
         let mut appends: BTreeMap<SpaceId, Append> = BTreeMap::new();
         for job in jobs {
-            let result = self.replica.admit(job.space, &job.batch);
+            let result = match fits_a_piece(&job.batch) {
+                true => self.replica.admit(job.space, &job.batch),
+                false => Err(BatchRefusal::Form),
+            };
             if let Err(BatchRefusal::Replica(error)) = result {
                 return Err(error.into());
             }
@@ -208,15 +213,35 @@ impl Server {
     }
 }
 
-/// The log items of one push, by space: what was placed, and what was judged anew because of it.
-fn items_of(admitted: &Admitted, day: u32) -> BTreeMap<SpaceId, Vec<LogItem>> {
-    let mut items: BTreeMap<SpaceId, Vec<LogItem>> = BTreeMap::new();
-    for outcome in admitted.all().filter(|outcome| outcome.news != News::Known) {
-        let again = outcome.news == News::Again;
-        let item = LogItem { id: outcome.id, day, verdict: outcome.verdict, again };
-        items.entry(outcome.place.space).or_default().push(item);
+/// Whether a push stays within what can be read again as a part of one piece. Honest phones stay far below.
+fn fits_a_piece(batch: &RunBatch) -> bool {
+    let entries = || batch.runs.iter().flat_map(|run| &run.entries);
+    let bytes = entries().map(|entry| {
+        let body = match &entry.payload {
+            Payload::Creating { body } | Payload::Following { body, .. } => body.len(),
+            Payload::Stub { .. } => 0,
+        };
+        body + entry.extra.iter().map(|extra| extra.value.len()).sum::<usize>()
+    });
+    entries().count() <= PUSH_ENTRIES_MAX && bytes.sum::<usize>() <= PUSH_BYTES_MAX
+}
+
+/// The log items of one push, by space: what was placed, and what was judged anew because of it. Readers may cut behind each
+/// of the lists, so none is longer than a push.
+fn items_of(admitted: &Admitted, day: u32) -> Vec<(SpaceId, Vec<LogItem>)> {
+    let mut lists: Vec<(SpaceId, Vec<LogItem>)> = Vec::new();
+    for outcomes in [&admitted.entries, &admitted.woken] {
+        let mut by_space: BTreeMap<SpaceId, Vec<LogItem>> = BTreeMap::new();
+        for outcome in outcomes.iter().filter(|outcome| outcome.news != News::Known) {
+            let again = outcome.news == News::Again;
+            let item = LogItem { id: outcome.id, day, verdict: outcome.verdict, again };
+            by_space.entry(outcome.place.space).or_default().push(item);
+        }
+        for (space, items) in by_space {
+            lists.extend(items.chunks(PUSH_ENTRIES_MAX).map(|items| (space, items.to_vec())));
+        }
     }
-    items
+    lists
 }
 
 fn refused(job: &PushJob, refusal: &BatchRefusal) -> Frame {
@@ -230,7 +255,7 @@ fn refused(job: &PushJob, refusal: &BatchRefusal) -> Frame {
         BatchRefusal::NotMember { .. } => (RefusalCode::NotMember, None),
         BatchRefusal::CardUsed => (RefusalCode::CardUsed, None),
         BatchRefusal::CardUnknown => (RefusalCode::CardUnknown, None),
-        BatchRefusal::Replica(_) => (RefusalCode::NotNow, None),
+        BatchRefusal::Quota { .. } | BatchRefusal::Replica(_) => (RefusalCode::NotNow, None),
     };
     Frame::Refused { push: Some(job.push), space: job.space, code, expected_seq }
 }
@@ -293,6 +318,16 @@ impl Session {
         };
         match frame {
             Frame::Push { push, space, batch } => {
+                // Closed spaces come with their keys; until then nobody can write there either.
+                if !SPACES.contains(&space) {
+                    let code = RefusalCode::NotReadable;
+                    return vec![ServerEffect::Send(Frame::Refused {
+                        push: Some(push),
+                        space,
+                        code,
+                        expected_seq: None,
+                    })];
+                }
                 if batch.runs.iter().any(|run| run.entries.is_empty()) {
                     return vec![ServerEffect::Close("a run without entries")];
                 }

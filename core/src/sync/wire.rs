@@ -68,8 +68,10 @@ pub enum RefusalCode {
     OtherBody,
     /// The server can't store anything now; the phone tries again later.
     NotNow,
-    /// The phone may not read this space.
+    /// The phone may not read this space, or nobody may write there.
     NotReadable,
+    /// A reason of a newer server.
+    Newer,
 }
 
 const REFUSALS: [RefusalCode; 11] = [
@@ -90,11 +92,11 @@ impl RefusalCode {
     /// Its number on the wire.
     #[must_use]
     pub fn number(self) -> u64 {
-        REFUSALS.iter().position(|code| *code == self).map_or(0, |at| at as u64)
+        REFUSALS.iter().position(|code| *code == self).map_or(REFUSALS.len() as u64, |at| at as u64)
     }
 
-    fn from_number(number: u64) -> Option<Self> {
-        REFUSALS.get(usize::try_from(number).ok()?).copied()
+    fn from_number(number: u64) -> Self {
+        usize::try_from(number).ok().and_then(|at| REFUSALS.get(at).copied()).unwrap_or(Self::Newer)
     }
 }
 
@@ -274,7 +276,7 @@ impl Frame {
             5 => Self::Refused {
                 push: read_optional(&mut r)?,
                 space: space(&mut r)?,
-                code: RefusalCode::from_number(r.uint()?).ok_or_else(|| r.error("a known reason"))?,
+                code: RefusalCode::from_number(r.uint()?),
                 expected_seq: read_optional(&mut r)?,
             },
             6 => Self::Piece(decode_piece(&mut r)?),
@@ -316,7 +318,7 @@ fn small(r: &mut Reader<'_>) -> Result<u32, CborError> {
 }
 
 fn verdict(r: &mut Reader<'_>) -> Result<Verdict, CborError> {
-    Verdict::from_number(r.uint()?).ok_or_else(|| r.error("a known verdict"))
+    Ok(Verdict::from_number(r.uint()?))
 }
 
 fn decode_hello(r: &mut Reader<'_>) -> Result<Frame, CborError> {
@@ -344,9 +346,15 @@ fn encode_runs(w: &mut Writer, runs: &[Run]) {
 
 fn decode_runs(r: &mut Reader<'_>) -> Result<Vec<Run>, CborError> {
     let len = r.array(RUNS_MAX)?;
-    let mut runs = Vec::new();
+    let (mut runs, mut entries) = (Vec::with_capacity(len), 0);
     for _ in 0..len {
-        runs.push(Run::decode(r)?);
+        let run = Run::decode(r)?;
+        // Each run is bounded, and so are all together: an entry takes far more memory than bytes in a frame.
+        entries += run.entries.len();
+        if entries > BATCH_ENTRIES_MAX {
+            return Err(r.error("entries within the limit of a batch"));
+        }
+        runs.push(run);
     }
     Ok(runs)
 }

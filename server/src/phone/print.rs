@@ -12,7 +12,7 @@ use crate::messages;
 const ID_CHARS: usize = 12;
 
 /// The state of own words, in words.
-pub(super) fn state(state: OwnState) -> String {
+pub(crate) fn state(state: OwnState) -> String {
     match state {
         OwnState::Saved => messages::text("state-saved"),
         OwnState::OnTheWay => messages::text("state-on-the-way"),
@@ -23,7 +23,8 @@ pub(super) fn state(state: OwnState) -> String {
     }
 }
 
-fn reason_name(reason: Reason) -> &'static str {
+/// The name of a reason in the message file.
+pub(crate) fn reason_name(reason: Reason) -> &'static str {
     match reason {
         Reason::Owner => "reason-not-yours",
         Reason::Rank | Reason::NotErasable | Reason::Final => "reason-not-allowed",

@@ -82,7 +82,8 @@ impl Connection<'_> {
         let mut stopping = self.shared.stopping.clone();
         let mut heard = Instant::now();
         let begun = Instant::now();
-        let mut ping = tokio::time::interval(PING_EVERY);
+        // The first one later: a phone that only looks in must not pay for a ping and its answer.
+        let mut ping = tokio::time::interval_at(begun + PING_EVERY, PING_EVERY);
         loop {
             let step = tokio::select! {
                 message = self.socket.recv() => {
@@ -105,11 +106,12 @@ impl Connection<'_> {
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE_MAX {
                         Err("silent for too long")
-                    } else if self.session.device().is_none() && begun.elapsed() > PROVE_MAX {
-                        Err("did not prove who it is")
                     } else {
                         self.send_message(Message::Ping(Vec::new().into())).await
                     }
+                }
+                () = tokio::time::sleep_until(begun + PROVE_MAX), if self.session.device().is_none() => {
+                    Err("did not prove who it is")
                 }
             };
             if let Err(reason) = step {
@@ -170,7 +172,9 @@ impl Connection<'_> {
     }
 
     async fn send_piece(&mut self, space: SpaceId, read: Read) -> Result<(), End> {
-        self.send(&Frame::Piece(read.piece)).await?;
+        // Only its bytes are kept while a slow phone reads.
+        let bytes = Frame::Piece(read.piece).encode();
+        self.send_message(Message::Binary(bytes.into())).await?;
         if let Some(followed) = self.followed.get_mut(&space) {
             followed.head = read.head;
         }

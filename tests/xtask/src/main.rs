@@ -17,6 +17,7 @@ mod run;
 mod setup;
 mod suite;
 mod test;
+mod web;
 
 /// The tasks of this repository.
 #[derive(Parser)]

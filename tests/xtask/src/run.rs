@@ -48,13 +48,16 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode, String> {
         Plan::Keep => println!("2/3  Keeping the demo wijk in {} (--fresh begins anew).", data.display()),
         Plan::Make => {
             println!("2/3  Making a demo wijk in {}.", data.display());
-            make(&data, |folder| must_end_well(Command::new(&program).arg("demo").arg(folder)))?;
+            let address = format!("http://127.0.0.1:{}", options.port);
+            make(&data, |folder| {
+                must_end_well(Command::new(&program).arg("demo").arg(folder).args(["--address", &address]))
+            })?;
         }
     }
 
     println!("3/3  Starting the server; Ctrl-C stops it.\n");
     let mut serve = Command::new(&program);
-    serve.arg("serve").arg(&data).args(["--listen", &format!("127.0.0.1:{}", options.port)]);
+    serve.arg("serve").arg(&data).args(["--listen", &format!("127.0.0.1:{}", options.port), "--show-card"]);
     become_program(serve)
 }
 

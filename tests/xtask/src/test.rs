@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use crate::report::{Outcome, Report};
 use crate::setup::{self, Need};
 use crate::suite::Suite;
-use crate::{child, lint, place, replay};
+use crate::{child, lint, place, replay, web};
 
 /// What `test` is told.
 #[derive(Args)]
@@ -54,8 +54,7 @@ impl Part {
         match self {
             Self::Lint => &[Need::Compiler, Need::Git, Need::Formatter, Need::Clippy, Need::Deny],
             Self::Core | Self::Server | Self::Replay => &[Need::Compiler],
-            // Becomes compiler and browser with the first page.
-            Self::Web => &[],
+            Self::Web => &[Need::Compiler, Need::Chromium],
         }
     }
 
@@ -68,8 +67,7 @@ impl Part {
                 SERVER.run(root, report);
             }
             Self::Replay => replay::run(root, report),
-            // Here a browser opens the pages of a running server and looks at what stands on them.
-            Self::Web => report.add("web", Outcome::Skipped("there are no pages yet".into()), Duration::ZERO),
+            Self::Web => web::run(root, report),
         }
     }
 }

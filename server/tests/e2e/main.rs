@@ -1,0 +1,20 @@
+//! The real program, as processes of its own, on real disks and sockets: killed, filled up, lied to and asked to stop.
+//!
+//! Everything is on loopback and in temporary folders, every seed is fixed and printed when a test fails. Longer forms:
+//! `SAMENSPRAAK_KILLS=1000`. Worlds without processes, on simulated disks, are in the package `samenspraak-tests`.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod proxy;
+mod support;
+
+mod damage;
+mod full_disk;
+mod logs;
+mod mistakes;
+mod phone_kills;
+mod quiet_sync;
+mod server_kills;
+mod stopping;
+mod strangers;
+mod two_terminals;
