@@ -23,6 +23,12 @@ pub enum ProgramError {
         /// A summary.
         what: String,
     },
+    /// A check could not be finished, so nothing is known.
+    #[error("{what}")]
+    Stopped {
+        /// What stopped it.
+        what: String,
+    },
     /// The folder holds no wijk, or no phone.
     #[error("{}: no {what} here; {hint}", path.display())]
     NoFolder {
@@ -89,7 +95,8 @@ impl ProgramError {
             | Self::Command(_)
             | Self::NotEmpty { .. }
             | Self::Sync(SyncError::Address { .. } | SyncError::NotJoined) => 2,
-            Self::NoFolder { .. }
+            Self::Stopped { .. }
+            | Self::NoFolder { .. }
             | Self::File { .. }
             | Self::Store(_)
             | Self::Replica(_)

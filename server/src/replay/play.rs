@@ -60,7 +60,7 @@ impl World {
 
     /// The subject of a statement that was written.
     pub fn subject(&self, statement: usize) -> Result<SubjectId, ProgramError> {
-        self.subjects[statement].get().copied().ok_or_else(|| ProgramError::Found {
+        self.subjects[statement].get().copied().ok_or_else(|| ProgramError::Stopped {
             what: format!("replay: statement {} was never written", self.statement(statement).name),
         })
     }
@@ -197,12 +197,12 @@ async fn perform(world: &Arc<World>, phones: &Arc<Vec<Mutex<Phone>>>, plan: Vec<
 }
 
 fn joined<T>(done: Result<T, tokio::task::JoinError>) -> Result<T, ProgramError> {
-    done.map_err(|_| ProgramError::Found { what: "replay: a task of the replay panicked".into() })
+    done.map_err(|_| ProgramError::Stopped { what: "replay: a task of the replay panicked".into() })
 }
 
 fn of_participant(world: &World, person: usize, error: &ProgramError) -> ProgramError {
     let name = world.conversation.people[person];
-    ProgramError::Found { what: format!("replay: the phone of participant {name} can't go on: {}", error.line()) }
+    ProgramError::Stopped { what: format!("replay: the phone of participant {name} can't go on: {}", error.line()) }
 }
 
 /// Every phone syncs once more, so that it has everything, and is compared.

@@ -93,7 +93,7 @@ impl ServerProcess {
     fn complain(&self, what: &str) -> ProgramError {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let last = log.lines().last().unwrap_or("nothing");
-        ProgramError::Found { what: format!("replay: {what}; the last it said: {last}") }
+        ProgramError::Stopped { what: format!("replay: {what}; the last it said: {last}") }
     }
 
     /// Kills it at once, as `kill -9` does.

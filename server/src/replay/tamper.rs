@@ -36,7 +36,7 @@ pub fn change(phone: &mut Phone, key: &AnswerKey, cell: Cell) -> Result<(), Prog
     let driver = phone.driver()?;
     let joined = driver.app().joined().ok_or(SyncError::NotJoined)?;
     let (question, person) = (key.subject(cell.statement), key.person(cell.person));
-    let failed = |what: &str| ProgramError::Found { what: format!("replay: --tamper found {what}") };
+    let failed = |what: &str| ProgramError::Stopped { what: format!("replay: --tamper found {what}") };
     let voice = joined.view().voice_of(question, person).ok_or_else(|| failed("no voice"))?;
     let place = joined.replica().place_of(voice.id)?.ok_or_else(|| failed("no place"))?;
     let row = joined.replica().entry(place)?.ok_or_else(|| failed("no entry"))?;

@@ -146,7 +146,7 @@ pub struct Worker {
 }
 
 fn broken(what: impl std::fmt::Display) -> ProgramError {
-    ProgramError::Found { what: format!("replay: a phone's process failed: {what}") }
+    ProgramError::Stopped { what: format!("replay: a phone's process failed: {what}") }
 }
 
 impl Worker {

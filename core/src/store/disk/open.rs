@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use super::files::{Files, LockMode, io_error};
 use super::frame::{HEADER_BYTES, SegmentHeader, StoreId};
@@ -24,11 +25,21 @@ pub(super) fn journal_dir(dir: &Path) -> PathBuf {
     dir.join("journal")
 }
 
+/// How often a lock that is held is asked for again, and how long apart: a quarter of a second in all. A program that starts
+/// another one hands its open files on until the new one begins, so a lock may outlive its holder by some milliseconds.
+const LOCK_TRIES: u32 = 25;
+const LOCK_WAIT: Duration = Duration::from_millis(10);
+
 /// Takes the lock of the store in `dir`.
 pub(super) fn lock(files: &dyn Files, dir: &Path, mode: LockMode) -> Result<super::LockGuard, StoreError> {
     let path = dir.join("lock");
-    let guard = files.lock(&path, mode).map_err(|error| io_error(&path, error))?;
-    guard.ok_or_else(|| StoreError::Busy { place: dir.display().to_string() })
+    for _ in 0..LOCK_TRIES {
+        if let Some(guard) = files.lock(&path, mode).map_err(|error| io_error(&path, error))? {
+            return Ok(guard);
+        }
+        std::thread::park_timeout(LOCK_WAIT);
+    }
+    Err(StoreError::Busy { place: dir.display().to_string() })
 }
 
 /// Where a cleanly closed journal ended.
