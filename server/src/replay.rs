@@ -90,7 +90,7 @@ pub async fn run(args: ReplayArgs) -> Result<(), ProgramError> {
     };
     tokio::select! {
         result = whole(conversation, options) => result,
-        _ = tokio::signal::ctrl_c() => Err(ProgramError::Found { what: "replay: interrupted".into() }),
+        _ = tokio::signal::ctrl_c() => Err(ProgramError::Stopped { what: "replay: interrupted".into() }),
     }
 }
 
