@@ -129,6 +129,18 @@ pub(super) fn io_error(place: &Path, source: io::Error) -> StoreError {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFiles;
 
+/// A file that is locked as long as this lives. Closing it would not be enough: where another thread is just starting a
+/// program, that one holds a copy of every open file until it begins, and with the copy the lock.
+#[derive(Debug)]
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Should the system refuse, closing still does it, as soon as no copy is left.
+        let _ = self.0.unlock();
+    }
+}
+
 #[derive(Debug)]
 struct RealFile(File);
 
@@ -246,9 +258,29 @@ impl Files for RealFiles {
             }
         };
         match taken {
-            Ok(()) => Ok(Some(Box::new(file))),
+            Ok(()) => Ok(Some(Box::new(Locked(file)))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_with_its_holder_even_while_a_starting_program_has_a_copy_of_the_file() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).unwrap();
+        file.try_lock().unwrap();
+        // As a process that was forked and has not begun its program yet has it.
+        let copy = file.try_clone().unwrap();
+        let held = Locked(file);
+        assert!(RealFiles.lock(&path, LockMode::Exclusive).unwrap().is_none());
+        drop(held);
+        assert!(RealFiles.lock(&path, LockMode::Exclusive).unwrap().is_some());
+        drop(copy);
     }
 }
