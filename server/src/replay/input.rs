@@ -254,7 +254,7 @@ mod tests {
         for (name, text) in [("comments.csv", comments), ("votes.csv", votes), ("participants-votes.csv", cells)] {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        read(folder.path()).map_err(|error| error.line().replace(&folder.path().display().to_string(), "."))
+        read(folder.path()).map_err(|error| error.to_string().replace(&folder.path().display().to_string(), "."))
     }
 
     #[test]
