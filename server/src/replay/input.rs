@@ -130,7 +130,7 @@ impl Table {
                 csv::ErrorKind::Utf8 { .. } => "this is no UTF-8".into(),
                 _ => error.to_string(),
             };
-            ProgramError::File { path: path.clone(), what: row + &what }
+            no_conversation(&path, &(row + &what))
         };
         let mut reader = csv::Reader::from_path(&path).map_err(wrong)?;
         let headers = reader.headers().map_err(wrong)?.clone();
@@ -140,15 +140,12 @@ impl Table {
 
     fn wrong(&self, row: usize, what: impl Display) -> ProgramError {
         // People count from 1, and the first row holds the names of the columns.
-        ProgramError::File { path: self.path.clone(), what: format!("row {}: {what}", row + 2) }
+        no_conversation(&self.path, &format!("row {}: {what}", row + 2))
     }
 
     fn column(&self, name: &str) -> Result<usize, ProgramError> {
         let found = self.headers.iter().position(|header| header.trim() == name);
-        found.ok_or_else(|| ProgramError::File {
-            path: self.path.clone(),
-            what: format!("row 1: there is no column {name:?}"),
-        })
+        found.ok_or_else(|| no_conversation(&self.path, &format!("row 1: there is no column {name:?}")))
     }
 
     fn number(&self, row: usize, column: usize) -> Result<u64, ProgramError> {
@@ -221,10 +218,8 @@ pub fn read(folder: &Path) -> Result<Conversation, ProgramError> {
     for (column, header) in cells.headers.iter().enumerate() {
         let Ok(name) = header.trim().parse::<u64>() else { continue };
         let statement = index_of.get(&name).copied();
-        let statement = statement.ok_or_else(|| ProgramError::File {
-            path: cells.path.clone(),
-            what: format!("row 1: statement {name} isn't in comments.csv"),
-        })?;
+        let statement = statement
+            .ok_or_else(|| no_conversation(&cells.path, &format!("row 1: statement {name} isn't in comments.csv")))?;
         for row in 0..cells.rows.len() {
             if !cells.rows[row].get(column).unwrap_or_default().trim().is_empty() {
                 expected.set(row, statement, Some(cells.vote(row, column)?));
@@ -237,6 +232,11 @@ pub fn read(folder: &Path) -> Result<Conversation, ProgramError> {
     }
     let title = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
     Ok(Conversation { title, statements, people: names, happenings, expected })
+}
+
+/// A file that was given is no part of a conversation: an argument that only its content can judge.
+fn no_conversation(path: &Path, what: &str) -> ProgramError {
+    ProgramError::Argument(format!("{}: {what}", path.display()))
 }
 
 #[cfg(test)]
