@@ -39,7 +39,7 @@ pub fn make(path: &Path, address: &str) -> Result<(), ProgramError> {
     let demo = content::read()?;
     let made = Making::begin(path, address, &demo)?.make(&demo)?;
     println!("demo wijk {} made in {}: {made}", demo.wijk.name, path.display());
-    println!("next: samenspraak serve {} --show-card", path.display());
+    println!("to serve it: samenspraak serve FOLDER --show-card");
     Ok(())
 }
 
