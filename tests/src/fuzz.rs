@@ -12,6 +12,7 @@ mod choices;
 pub mod drive;
 mod entry;
 mod frame;
+mod gate;
 #[path = "../../core/tests/common/hostile.rs"]
 mod hostile;
 
@@ -51,7 +52,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const ALL: [&Target; 4] = [&frame::TARGET, &entry::TARGET, &change::TARGET, &card::TARGET];
+pub const ALL: [&Target; 5] = [&frame::TARGET, &entry::TARGET, &change::TARGET, &gate::TARGET, &card::TARGET];
 
 impl Target {
     /// The target with this name.
@@ -88,14 +89,18 @@ impl Target {
         let ends = self.run(seed)?;
         if ends.reached(self.accepts) { Ok(()) } else { Err(format!("not {:?} but {ends:?}", self.accepts)) }
     }
+}
 
-    /// The same for libFuzzer: ends the process when a panic escapes, after saying which one.
-    #[expect(clippy::print_stderr, reason = "libFuzzer shows it beside the input")]
-    pub fn run_or_abort(&self, input: &[u8]) {
-        if let Err(problem) = self.run(input) {
-            eprintln!("{}: {problem}", self.name);
-            std::process::abort();
-        }
+/// For libFuzzer: ends the process when a panic escapes, after saying which one.
+///
+/// # Panics
+/// When no target has this name.
+#[expect(clippy::print_stderr, reason = "libFuzzer shows it beside the input")]
+pub fn run_or_abort(name: &str, input: &[u8]) {
+    let target = Target::named(name).expect("a target of this name");
+    if let Err(problem) = target.run(input) {
+        eprintln!("{name}: {problem}\nAs a line of a fixture: {}", hex(input));
+        std::process::abort();
     }
 }
 

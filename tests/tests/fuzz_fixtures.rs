@@ -47,3 +47,17 @@ fn every_fuzz_function_accepts_what_an_honest_program_makes() {
         }
     }
 }
+
+#[test]
+fn every_fuzz_function_has_a_libfuzzer_target_and_a_test_of_its_own() {
+    let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/fuzz/fuzz_targets");
+    let mut files: Vec<String> =
+        fs::read_dir(targets).unwrap().map(|item| item.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    let mut names: Vec<&str> = ALL.iter().map(|target| target.name).collect();
+    names.sort();
+    assert_eq!(files, names.iter().map(|name| format!("{name}.rs")).collect::<Vec<_>>());
+    let tests = include_str!("fuzz.rs");
+    let called: Vec<&str> = names.iter().copied().filter(|name| tests.contains(&format!("hold(\"{name}\")"))).collect();
+    assert_eq!(called, names);
+}

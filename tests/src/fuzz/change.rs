@@ -66,6 +66,10 @@ fn run(input: &[u8], ends: &mut Ends) {
         }
         Err(refusal) => return ends.reach("refused", refusal.number().into()),
     };
+    if change.actor_id().to_bytes() == AMINA {
+        // An actor follows from the device, so the gate refuses one that is somebody else's.
+        return ends.reach("somebody else's actor", 0);
+    }
     let together = fold_all(doc, [change.clone(), honest.clone()]);
     let mut numbers = together.set_aside.iter().map(|(id, reason)| {
         assert_eq!(*id, change.hash().0, "an honest change was set aside: {reason}");

@@ -61,6 +61,14 @@ impl<'b> Choices<'b> {
         self.0.is_empty()
     }
 
+    /// One number of a list, changed.
+    pub fn edit_numbers(&mut self, numbers: &mut [u32]) {
+        let at = self.below(numbers.len());
+        if let Some(number) = numbers.get_mut(at) {
+            *number = self.byte().into();
+        }
+    }
+
     /// One small edit: a byte changed, put in, taken out, moved or repeated.
     pub fn edit(&mut self, bytes: &mut Vec<u8>) {
         let at = self.below(bytes.len());

@@ -91,8 +91,43 @@ fn random(choose: &mut Seeded) -> Vec<u8> {
     (0..8 + choose.below(most)).map(|_| u8::try_from(choose.below(256)).unwrap_or(0)).collect()
 }
 
+/// Runs that are spent on making an input simpler.
+const SIMPLER_RUNS_MAX: usize = 4_000;
+
+/// A shorter input, with more zeros, that breaks at the same place.
+fn simpler(target: &Target, input: &[u8]) -> Vec<u8> {
+    let place = |input: &[u8]| target.run(input).err().and_then(|text| text.lines().next().map(str::to_owned));
+    let (mut best, breaks) = (input.to_vec(), place(input));
+    let mut runs = 0;
+    let mut size = input.len();
+    while size > 0 {
+        let mut at = 0;
+        while at < best.len() && runs < SIMPLER_RUNS_MAX {
+            let end = (at + size).min(best.len());
+            let shorter = [&best[..at], &best[end..]].concat();
+            let mut zeroed = best.clone();
+            zeroed[at..end].fill(0);
+            let fewer = [shorter, zeroed].into_iter().find(|other| {
+                runs += 1;
+                *other != best && place(other) == breaks
+            });
+            match fewer {
+                Some(fewer) => {
+                    at += if fewer.len() < best.len() { 0 } else { size };
+                    best = fewer;
+                }
+                None => at += size,
+            }
+        }
+        size /= 2;
+    }
+    best
+}
+
 fn fixture(target: &Target, seed: u64, input: &[u8], problem: &str) -> String {
-    let (name, digits) = (target.name, hex(input));
+    let simple = simpler(target, input);
+    let problem = target.run(&simple).err().unwrap_or_else(|| problem.to_owned());
+    let (name, digits) = (target.name, hex(&simple));
     format!(
         "{name} breaks with SAMENSPRAAK_SEED={seed}: {problem}\n\
          To keep it until it is mended, save the line of digits in tests/tests/fuzz/{name}/what-it-does.hex:\n{digits}"
