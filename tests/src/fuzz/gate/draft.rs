@@ -8,12 +8,12 @@ use samenspraak_core::entry::header::Extra;
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::entry::subject::{body_hash, subject_id};
 use samenspraak_core::entry::{Header, Kind, Payload, RunEntry, Salt, Signature, Tombstone};
-use samenspraak_core::gate::change::preflight;
+use samenspraak_core::gate::change::{parse, preflight};
 use samenspraak_core::model::*;
 
 use super::scene::{ADMINISTRATOR, BOARD, Scene, Subject, Writer, document};
 use crate::conversation;
-use crate::fuzz::change;
+use crate::fuzz::change::{edit_part, inserts_under_a_key};
 use crate::fuzz::choices::Choices;
 use crate::fuzz::hostile::{self, ChangeBody};
 
@@ -286,13 +286,14 @@ impl Draft {
         }
         let mut body = ChangeBody::read(&found.change);
         for _ in 0..=choices.below(3) {
-            change::edit_part(&mut body, choices);
+            edit_part(&mut body, choices);
         }
         if !choices.once_in(8) {
             body.actor = codec::actor(scene.writers[self.by].key.id(), self.subject, &found.session).to_vec();
         }
         let change = body.chunk();
-        if change.len() <= CHANGE_BYTES_MAX {
+        let known = preflight(&change).is_ok_and(|found| parse(&found).is_ok_and(|c| inserts_under_a_key(&c)));
+        if change.len() <= CHANGE_BYTES_MAX && !known {
             let opening = codec::opening(&self.body).ok().flatten();
             self.body = codec::encode(opening.as_ref(), &Record::Change(DocumentChange { change, ..found }));
         }
