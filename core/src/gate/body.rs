@@ -61,6 +61,7 @@ pub trait Known {
 }
 
 /// The answer.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack, and nearly always the large one")]
 #[derive(Debug)]
 pub enum Judgement {
     /// It counts, and this is what it says.

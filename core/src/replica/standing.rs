@@ -104,13 +104,11 @@ fn facts(row: &EntryRow, body: &[u8]) -> Option<ChangeFacts> {
     Some(ChangeFacts { hash: found.hash, actor: found.actor, seq: found.seq, max_op: found.max_op })
 }
 
+/// A change and what it was built on.
+type Built = (ChangeFacts, BTreeSet<[u8; 32]>);
+
 /// Changes of a subject that count, but for the one at `but`.
-fn other_changes(
-    txn: &Txn<'_>,
-    space: SpaceId,
-    subject: SubjectId,
-    but: Place,
-) -> Result<Vec<(ChangeFacts, BTreeSet<[u8; 32]>)>, BatchRefusal> {
+fn other_changes(txn: &Txn<'_>, space: SpaceId, subject: SubjectId, but: Place) -> Result<Vec<Built>, BatchRefusal> {
     let mut found = Vec::new();
     for at in txn.places_of(space, subject)?.into_iter().filter(|at| *at != but) {
         let Some(row) = txn.entry(at)? else { continue };
