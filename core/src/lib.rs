@@ -10,6 +10,7 @@ pub mod document;
 pub mod entry;
 pub mod gate;
 pub mod hash;
+pub mod letters;
 pub mod membership;
 pub mod model;
 pub mod replica;
