@@ -14,6 +14,7 @@ pub mod letters;
 pub mod membership;
 pub mod model;
 pub mod replica;
+pub mod seal;
 pub mod store;
 pub mod sync;
 pub mod view;

@@ -13,6 +13,6 @@ pub mod voice;
 pub use contribution::{Content, MeetingText, NoteItem};
 pub use decision::{Decision, Outcome};
 pub use directory::{AreaCode, Buurt, Directory, Theme};
-pub use id::{DeviceId, EntryId, InvitationKey, PersonId, SpaceId, SubjectId, WijkId};
+pub use id::{DeviceId, EntryId, GenerationId, InvitationKey, PersonId, ReplyId, SpaceId, SubjectId, WijkId};
 pub use member::{Grant, Invitation, Join, Role, ServerIdentity};
 pub use voice::{Choice, Voice};

@@ -74,6 +74,14 @@ id!(
     /// The public half of an invitation card's key.
     InvitationKey, 32
 );
+id!(
+    /// A generation of a closed space's key pair: hash of its public half.
+    GenerationId, 16
+);
+id!(
+    /// What the holder of a receipt looks for: hash of the public half of the receipt's key.
+    ReplyId, 16
+);
 
 /// Who may read and write together, and the unit of sync.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
