@@ -56,6 +56,12 @@ impl Key {
 /// Whether `signature` is the device's over this message. Strict: one signature has one form only.
 #[must_use]
 pub fn verify(device: DeviceId, message: &[u8; 32], signature: &Signature) -> bool {
+    verify_bytes(device, message, signature)
+}
+
+/// [`verify`] for a message of any length. Nothing of ours is signed but tagged hashes; this is for known vectors.
+#[must_use]
+pub fn verify_bytes(device: DeviceId, message: &[u8], signature: &Signature) -> bool {
     let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
     VerifyingKey::from_bytes(device.as_bytes()).is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
 }
