@@ -1,7 +1,7 @@
 //! Sealing: making bytes that only the holder of a key can read, and that tell others nothing but which of a few sizes they have.
 //!
 //! Pure functions over keys and bytes. Everything is HPKE (RFC 9180, `hpke`) to an X25519 key, bound to the place it is meant
-//! for, and deterministic in the 32 random bytes it is given: those must come from `app::entropy` and never serve twice.
+//! for, and deterministic in the 32 random bytes it is given: those come from `app::entropy`, new ones for each call.
 //!
 //! - `body`: a body in a closed space, to the key of the space's generation;
 //! - `wrap`: the private half of a generation, to one member's device;

@@ -11,6 +11,7 @@ use hpke::{Deserializable, Kem as _, OpModeR, OpModeS, Serializable, setup_recei
 use zeroize::Zeroize;
 
 use super::SealError;
+use crate::hash::tagged;
 
 /// How a secret is shared with a public key.
 pub type Kem = hpke::kem::X25519HkdfSha256;
@@ -32,10 +33,22 @@ pub const OVERHEAD_BYTES: usize = ENCAPSULATED_BYTES + TAG_BYTES;
 pub struct Ephemeral(Option<[u8; 32]>);
 
 impl Ephemeral {
-    /// From 32 random bytes that serve for one message only.
+    /// From exactly these bytes, which may serve for one message only. For the vectors of the RFC; we seal with
+    /// [`Ephemeral::hedged`].
     #[must_use]
-    pub fn new(entropy: [u8; 32]) -> Self {
-        Self(Some(entropy))
+    pub fn new(material: [u8; 32]) -> Self {
+        Self(Some(material))
+    }
+
+    /// From 32 random bytes and all that is sealed with them. Should the same bytes ever serve twice, for two members of one
+    /// generation or after a phone was restored, two messages still share no key; equal ones only come out equal.
+    #[must_use]
+    pub fn hedged(mut entropy: [u8; 32], to: &[u8; 32], info: &[u8], aad: &[u8], plain: &[u8]) -> Self {
+        let material = tagged("samenspraak/ephemeral/v1", 5, |w| {
+            w.bytes(&entropy).bytes(to).bytes(info).bytes(aad).bytes(plain);
+        });
+        entropy.zeroize();
+        Self::new(material)
     }
 }
 

@@ -34,7 +34,8 @@ pub fn seal(
     padded.extend(length.to_be_bytes());
     padded.extend(plain);
     padded.resize(step - OVERHEAD_BYTES, 0);
-    hpke::seal(to.as_bytes(), tag.as_bytes(), aad, &padded, hpke::Ephemeral::new(entropy))
+    let ephemeral = hpke::Ephemeral::hedged(entropy, to.as_bytes(), tag.as_bytes(), aad, &padded);
+    hpke::seal(to.as_bytes(), tag.as_bytes(), aad, &padded, ephemeral)
 }
 
 /// Opens what [`seal`] made.

@@ -51,8 +51,9 @@ pub fn wrap_generation(
     if secret.public().generation() != context.generation {
         return Err(SealError::OtherGeneration);
     }
-    let ephemeral = hpke::Ephemeral::new(entropy);
-    let wrapped = hpke::seal(to.as_bytes(), TAG.as_bytes(), &context.aad(), secret.as_bytes(), ephemeral)?;
+    let (aad, tag) = (context.aad(), TAG.as_bytes());
+    let ephemeral = hpke::Ephemeral::hedged(entropy, to.as_bytes(), tag, &aad, secret.as_bytes());
+    let wrapped = hpke::seal(to.as_bytes(), tag, &aad, secret.as_bytes(), ephemeral)?;
     Ok(wrapped.try_into().expect("32 bytes and what sealing adds"))
 }
 
@@ -104,6 +105,15 @@ mod tests {
         }
         assert_eq!(unwrap_generation(&secret, &context, &wrapped).unwrap_err(), SealError::Closed);
         assert_eq!(unwrap_generation(&own, &context, &wrapped[1..]).unwrap_err(), SealError::Size { bytes: 79 });
+    }
+
+    #[test]
+    fn two_devices_share_nothing_even_if_the_randomness_was_drawn_once() {
+        let (own, secret, context) = world();
+        let other = WrapContext { device: DeviceId::new([9; 32]), ..context };
+        let one = wrap_generation(&own.public(), &context, &secret, [5; 32]).unwrap();
+        let two = wrap_generation(&own.public(), &other, &secret, [5; 32]).unwrap();
+        assert!(!one.windows(8).any(|window| two.windows(8).any(|again| again == window)));
     }
 
     #[test]
