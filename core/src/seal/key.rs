@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroize;
 
 use super::hpke;
-use crate::hash::{short, tagged};
+use crate::hash::tagged;
 use crate::model::GenerationId;
 
 /// The private half: 32 bytes of X25519. Wiped from memory when it goes, and never printed.
