@@ -6,6 +6,7 @@
 //! Not here: signatures of entries (the gate checks them before), and what the roles allow (`gate::rules`).
 
 pub mod card;
+pub mod circle;
 pub mod closed;
 mod fold;
 
