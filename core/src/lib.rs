@@ -15,4 +15,5 @@ pub mod model;
 pub mod replica;
 pub mod store;
 pub mod sync;
+pub mod vault;
 pub mod view;

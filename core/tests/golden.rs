@@ -23,3 +23,5 @@ mod frames;
 mod numbers;
 #[path = "golden/rows.rs"]
 mod rows;
+#[path = "golden/sealed.rs"]
+mod sealed;

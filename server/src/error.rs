@@ -149,6 +149,7 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
             Some("; nothing was changed: run `samenspraak verify` on this folder, and restore a copy")
         }
         StoreError::Io { .. } => Some("; see that this folder can be read and written, and try again"),
+        StoreError::WrongKey { .. } => Some("; nothing was changed: put back the key file that belongs to this folder"),
         StoreError::Closed { .. } | StoreError::Limit { .. } => None,
     }
 }
