@@ -69,6 +69,12 @@ pub enum VaultError {
         /// Where.
         place: String,
     },
+    /// No room to keep it; nothing was changed.
+    #[error("no space left on the disk that holds {place}")]
+    Full {
+        /// Where.
+        place: String,
+    },
     /// The vault is locked now, as a phone's is before it was unlocked for the first time. Later it may work.
     #[error("the key in {place} can't be had now")]
     Locked {

@@ -1,7 +1,7 @@
 //! A store whose values are encrypted on the disk: what a phone that is lost or sold still holds, nobody can read without
 //! its key.
 //!
-//! [`SealedStore`] stands around any [`Store`]. Every value is sealed for its table and key ([`cipher`] says how), under a
+//! [`SealedStore`] stands around any [`Store`]. Every value is sealed for its table and key (`cipher` says how), under a
 //! *data key* of 32 random bytes. The data key itself is sealed under the *master key*, which a [`KeyVault`] keeps, and stands
 //! in the row `seal` of `Table::Meta`; opening that row is what tells a right key from a wrong one, and a platform that changes
 //! its master key need not write everything anew.
