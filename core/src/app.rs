@@ -20,7 +20,7 @@ pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, Own
 
 use crate::document::meeting::{MeetingEdit, MeetingEditError};
 use crate::membership::card::{CardLink, CardSecret};
-use crate::model::{Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SubjectId};
+use crate::model::{BatchId, Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SubjectId};
 use crate::replica::ReplicaError;
 use crate::store::{Batch, Store, StoreError};
 use crate::sync::phone::SessionError;
@@ -123,7 +123,12 @@ pub enum Reply {
         person: PersonId,
     },
     /// Cards.
-    Cards(Vec<CardSecret>),
+    Cards {
+        /// With which they can be withdrawn together.
+        batch: BatchId,
+        /// What stands on each.
+        secrets: Vec<CardSecret>,
+    },
 }
 
 /// Why a command can't be done. Nothing was written.

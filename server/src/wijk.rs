@@ -123,7 +123,7 @@ fn joined_wijk(driver: &Driver) -> Result<WijkId, ProgramError> {
 }
 
 fn card_links(reply: Reply, address: &str, wijk: WijkId) -> Result<Vec<CardLink>, SyncError> {
-    let Reply::Cards(secrets) = reply else { return Err(SyncError::NotJoined) };
+    let Reply::Cards { secrets, .. } = reply else { return Err(SyncError::NotJoined) };
     Ok(secrets.into_iter().map(|secret| CardLink { server: address.to_owned(), wijk, secret }).collect())
 }
 

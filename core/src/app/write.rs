@@ -16,8 +16,8 @@ use crate::membership::card::{CardLink, CardSecret};
 use crate::model::contribution::{AGENDA_ITEMS_MAX, EDIT_CHARS_MAX, TEXT_CHARS_MAX, TITLE_CHARS_MAX};
 use crate::model::decision::{ABOUT_MAX, ANSWER_BYTES_MAX, PARTY_BYTES_MAX, REPLACES_MAX};
 use crate::model::{
-    Choice, Content, Decision, DeviceId, Directory, Grant, Invitation, Join, Role, ServerIdentity, SpaceId, SubjectId,
-    Voice, WijkId,
+    BatchId, Choice, Content, Decision, DeviceId, Directory, Gives, Grant, Invitation, Join, Role, ServerIdentity,
+    SpaceId, SubjectId, Voice, WijkId,
 };
 use crate::replica::{About, Admitted, Outcome};
 use crate::store::Table;
@@ -169,7 +169,7 @@ impl Joined {
             Command::Invite { role, count } => self.invite(role, count, entropy),
             Command::Grant { person, role } => {
                 self.needs_rank_above(role)?;
-                let record = Record::Grant(Grant { person, role });
+                let record = Record::Grant(Grant::of(person, role));
                 saved(self.create(SpaceId::Members, Kind::GRANT, &record, entropy)?)
             }
             Command::Contribute(content) => self.contribute(&content, None, entropy).and_then(saved),
@@ -205,13 +205,14 @@ impl Joined {
     }
 
     fn needs_rank_above(&self, role: Role) -> Result<(), CommandError> {
-        let highest = self.replica.members().roles(self.key.id()).into_iter().map(Role::rank).max().unwrap_or(0);
+        let roles = self.replica.members().roles(self.key.id());
+        let highest = roles.into_iter().map(Role::authority).max().unwrap_or(0);
         if self.is_root() || highest > role.rank() {
             return Ok(());
         }
         let needs = match role {
             Role::Resident => "facilitator or board",
-            Role::Facilitator | Role::Board => "administrator",
+            Role::Facilitator | Role::Board | Role::Party => "administrator",
             Role::Administrator => "root",
         };
         Err(CommandError::Role { needs })
@@ -222,14 +223,16 @@ impl Joined {
         if !(1..=INVITE_COUNT_MAX).contains(&count) {
             return Err(CommandError::Range { what: "number of cards", value: count, min: 1, max: INVITE_COUNT_MAX });
         }
-        let (mut outcomes, mut cards) = (Vec::new(), Vec::new());
+        let (batch, gives) = (BatchId::new(entropy.bytes()), Gives::Role(role));
+        let (mut outcomes, mut secrets) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let card = CardSecret::new(entropy.bytes());
-            let record = Record::Invitation(Invitation { key: card.public(self.identity.wijk), role });
+            let key = card.public(self.identity.wijk);
+            let record = Record::Invitation(Invitation { key, gives, batch: Some(batch) });
             outcomes.extend(self.create(SpaceId::Members, Kind::INVITATION, &record, entropy)?.entries);
-            cards.push(card);
+            secrets.push(card);
         }
-        Ok(Written { outcomes, reply: Reply::Cards(cards) })
+        Ok(Written { outcomes, reply: Reply::Cards { batch, secrets } })
     }
 
     fn contribute(

@@ -4,8 +4,9 @@ use std::fmt;
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 
+use crate::cbor::Writer;
 use crate::hash::tagged;
-use crate::model::{DeviceId, EntryId};
+use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
 
 /// 64 bytes of Ed25519.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,41 @@ impl Key {
     #[must_use]
     pub fn id(&self) -> DeviceId {
         DeviceId::new(self.0.verifying_key().to_bytes())
+    }
+
+    /// 32 secret bytes that follow from this key under a tag: `write` adds exactly `items` items.
+    #[must_use]
+    pub fn derive(&self, tag: &str, items: usize, write: impl FnOnce(&mut Writer)) -> [u8; 32] {
+        let secret = self.0.to_bytes();
+        tagged(tag, items + 1, |w| {
+            w.bytes(&secret);
+            write(w);
+        })
+    }
+
+    /// The key this device writes with in a space: itself, but in closed spaces one of its own for each, so that nobody
+    /// outside can tell by a key who wrote where.
+    #[must_use]
+    pub fn in_space(&self, wijk: WijkId, space: SpaceId) -> Self {
+        if !space.is_closed() {
+            return self.clone();
+        }
+        Self::from_secret(&self.derive("samenspraak/closed-key/v1", 2, |w| {
+            w.bytes(wijk.as_bytes()).bytes(&space.to_bytes());
+        }))
+    }
+
+    /// The X25519 secret that belongs to this key: of a closed space's key, or of a server's epoch.
+    #[must_use]
+    pub fn encryption_secret(&self) -> [u8; 32] {
+        self.derive("samenspraak/encryption-key/v1", 0, |_| {})
+    }
+
+    /// The public half of [`Key::encryption_secret`].
+    #[must_use]
+    pub fn encryption_key(&self) -> [u8; 32] {
+        let secret = x25519_dalek::StaticSecret::from(self.encryption_secret());
+        x25519_dalek::PublicKey::from(&secret).to_bytes()
     }
 
     /// Signs a tagged hash.

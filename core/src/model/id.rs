@@ -75,6 +75,19 @@ id!(
     InvitationKey, 32
 );
 
+id!(
+    /// Cards that were made together.
+    BatchId, 8
+);
+id!(
+    /// A key pair of a closed space: hash of its public half.
+    GenerationId, 16
+);
+id!(
+    /// Where an answer to a pseudonymous author is found: hash of the public half of a receipt's key.
+    ReplyId, 16
+);
+
 /// Who may read and write together, and the unit of sync.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SpaceId {
@@ -110,6 +123,15 @@ impl SpaceId {
         let mut bytes = vec![number];
         bytes.extend(id.iter().flatten());
         bytes
+    }
+
+    /// Whether its bodies are sealed to a key of its own, and each device writes in it with a key of its own.
+    #[must_use]
+    pub fn is_closed(self) -> bool {
+        match self {
+            Self::Members | Self::Open | Self::Ballot => false,
+            Self::Board | Self::Inbox | Self::Circle(_) | Self::Own(_) => true,
+        }
     }
 
     /// From its byte form.

@@ -3,10 +3,11 @@
 //! Both are state machines. The shell gives pushes of many connections to [`Server::admit`] in groups, so that one flush
 //! serves all of them, and sends nothing that [`Server`] has not committed.
 
+mod word;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::phone::SPACES;
 use super::pieces::{PieceError, PieceReader};
 use super::wire::{Frame, Receipt, ReceiptLine, RefusalCode};
 use super::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
@@ -156,18 +157,15 @@ impl Server {
                 return Err(error.into());
             }
             if let Ok(admitted) = &result {
-                for (space, items) in items_of(admitted, day) {
-                    let append = match appends.entry(space) {
-                        std::collections::btree_map::Entry::Occupied(slot) => slot.into_mut(),
-                        std::collections::btree_map::Entry::Vacant(slot) => {
-                            let expected_next = self.log.head(space)?.next;
-                            slot.insert(Append { space, expected_next, pushes: Vec::new() })
-                        }
-                    };
-                    append.pushes.push(items);
-                }
+                self.number(admitted, day, &mut appends)?;
+            }
+            for said in self.answer_to(job, &result)? {
+                self.number(&said, day, &mut appends)?;
             }
             results.push(result);
+        }
+        if let Some(said) = self.present_itself()? {
+            self.number(&said, day, &mut appends)?;
         }
         let rows = self.replica.take_rows();
         let appends: Vec<Append> = appends.into_values().collect();
@@ -180,6 +178,46 @@ impl Server {
             Err(refusal) => Ok(refused(job, &refusal)),
         });
         Ok((answers.collect::<Result<_, _>>()?, appends.iter().map(|append| append.space).collect()))
+    }
+
+    /// What the server itself has to say about a push.
+    fn answer_to(
+        &mut self,
+        job: &PushJob,
+        result: &Result<Admitted, BatchRefusal>,
+    ) -> Result<Vec<Admitted>, ServerError> {
+        match result {
+            Ok(admitted) => self.follow_up(admitted),
+            Err(BatchRefusal::CardUsed | BatchRefusal::CardWithdrawn) => {
+                let cards: Vec<_> = word::cards_of(&job.batch).collect();
+                let said = cards.into_iter().map(|card| self.settle(card));
+                said.filter_map(Result::transpose).collect()
+            }
+            Err(BatchRefusal::Fork { device, seq }) => {
+                Ok(self.settle_fork(job.space, *device, *seq)?.into_iter().collect())
+            }
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Gives what was admitted its numbers in the logs.
+    fn number(
+        &self,
+        admitted: &Admitted,
+        day: u32,
+        appends: &mut BTreeMap<SpaceId, Append>,
+    ) -> Result<(), ServerError> {
+        for (space, items) in items_of(admitted, day) {
+            let append = match appends.entry(space) {
+                std::collections::btree_map::Entry::Occupied(slot) => slot.into_mut(),
+                std::collections::btree_map::Entry::Vacant(slot) => {
+                    let expected_next = self.log.head(space)?.next;
+                    slot.insert(Append { space, expected_next, pushes: Vec::new() })
+                }
+            };
+            append.pushes.push(items);
+        }
+        Ok(())
     }
 
     fn receipt(&self, job: &PushJob, admitted: &Admitted) -> Result<Frame, ServerError> {
@@ -255,6 +293,8 @@ fn refused(job: &PushJob, refusal: &BatchRefusal) -> Frame {
         BatchRefusal::NotMember { .. } => (RefusalCode::NotMember, None),
         BatchRefusal::CardUsed => (RefusalCode::CardUsed, None),
         BatchRefusal::CardUnknown => (RefusalCode::CardUnknown, None),
+        BatchRefusal::CardWithdrawn => (RefusalCode::CardWithdrawn, None),
+        BatchRefusal::Revoked { .. } => (RefusalCode::Revoked, None),
         BatchRefusal::Quota { .. } | BatchRefusal::Replica(_) => (RefusalCode::NotNow, None),
     };
     Frame::Refused { push: Some(job.push), space: job.space, code, expected_seq }
@@ -318,16 +358,6 @@ impl Session {
         };
         match frame {
             Frame::Push { push, space, batch } => {
-                // Closed spaces come with their keys; until then nobody can write there either.
-                if !SPACES.contains(&space) {
-                    let code = RefusalCode::NotReadable;
-                    return vec![ServerEffect::Send(Frame::Refused {
-                        push: Some(push),
-                        space,
-                        code,
-                        expected_seq: None,
-                    })];
-                }
                 if batch.runs.iter().any(|run| run.entries.is_empty()) {
                     return vec![ServerEffect::Close("a run without entries")];
                 }
@@ -348,13 +378,7 @@ impl Session {
         members: &Members,
         reader: &PieceReader,
     ) -> Vec<ServerEffect> {
-        let readable = match space {
-            SpaceId::Members => true,
-            SpaceId::Open => members.is_member(device),
-            // Closed spaces come with their keys; until then nobody reads them here.
-            SpaceId::Board | SpaceId::Inbox | SpaceId::Ballot | SpaceId::Circle(_) | SpaceId::Own(_) => false,
-        };
-        if !readable {
+        if !members.may_read(device, space) {
             let code = RefusalCode::NotReadable;
             return vec![ServerEffect::Send(Frame::Refused { push: None, space, code, expected_seq: None })];
         }

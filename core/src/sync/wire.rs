@@ -70,11 +70,15 @@ pub enum RefusalCode {
     NotNow,
     /// The phone may not read this space, or nobody may write there.
     NotReadable,
+    /// The card was withdrawn before anybody used it.
+    CardWithdrawn,
+    /// This device, or its person, no longer belongs.
+    Revoked,
     /// A reason of a newer server.
     Newer,
 }
 
-const REFUSALS: [RefusalCode; 11] = [
+const REFUSALS: [RefusalCode; 13] = [
     RefusalCode::Form,
     RefusalCode::Signature,
     RefusalCode::Gap,
@@ -86,6 +90,8 @@ const REFUSALS: [RefusalCode; 11] = [
     RefusalCode::OtherBody,
     RefusalCode::NotNow,
     RefusalCode::NotReadable,
+    RefusalCode::CardWithdrawn,
+    RefusalCode::Revoked,
 ];
 
 impl RefusalCode {
