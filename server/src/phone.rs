@@ -2,6 +2,7 @@
 //!
 //! Its folder holds the store, sealed, and in `keys/` the key that opens it (`vault`).
 
+mod closed;
 pub(crate) mod print;
 
 use std::path::PathBuf;
@@ -96,6 +97,9 @@ pub enum Action {
         /// Its id, or the beginning of it.
         id: String,
     },
+    /// Sealed input and circles.
+    #[command(flatten)]
+    Closed(closed::ClosedAction),
 }
 
 /// What a voice says.
@@ -217,10 +221,14 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
             print::saved(phone, &reply)
         }
         Action::Erase { id } => {
-            let subject = contribution(phone, &id)?;
+            let subject = match closed::own_subject(phone, &id) {
+                Some(subject) => subject,
+                None => contribution(phone, &id)?,
+            };
             let reply = phone.command(Command::Erase(subject))?;
             print::saved(phone, &reply)
         }
+        Action::Closed(action) => closed::run(phone, action),
         Action::Notes { action } => notes(phone, action),
         Action::Sync { server } => {
             let address = match server {
