@@ -4,9 +4,12 @@
 //! Only one commit is under way at a time; events that arrive meanwhile wait. So nothing is shown as saved, sent or arrived
 //! before the store has flushed it, whatever the shell is doing.
 
+mod closed;
+mod duties;
 pub mod entropy;
 pub mod identity;
 mod joined;
+pub mod own;
 mod read;
 mod sync;
 mod write;
@@ -14,14 +17,19 @@ mod write;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+pub use closed::{AnswerItem, OwnSealedItem, SealedItem};
 pub use identity::Identity;
 pub use joined::Joined;
 pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, OwnState};
 
 use crate::document::meeting::{MeetingEdit, MeetingEditError};
 use crate::membership::card::{CardLink, CardSecret};
-use crate::model::{Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SubjectId};
+use crate::membership::circle::CircleLink;
+use crate::model::{
+    BatchId, Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SpaceId, SubjectId, WijkId,
+};
 use crate::replica::ReplicaError;
+use crate::seal::{ReceiptSecret, SealError};
 use crate::store::{Batch, Store, StoreError};
 use crate::sync::phone::SessionError;
 use crate::sync::wire::RefusalCode;
@@ -95,6 +103,71 @@ pub enum Command {
     Decide(Decision),
     /// Take own input or voice back for good.
     Erase(SubjectId),
+    /// Send in something that only the board, or a circle, can read; the server doesn't tell them from whom.
+    Seal {
+        /// `inbox` or a circle.
+        space: SpaceId,
+        /// What.
+        sealing: Sealing,
+    },
+    /// Write a note that only members of a closed space can read.
+    WriteNote {
+        /// `board` or a circle.
+        space: SpaceId,
+        /// The note.
+        text: String,
+    },
+    /// Answer something sealed; only the holder of its receipt can read it.
+    AnswerSealed {
+        /// Where it is.
+        space: SpaceId,
+        /// Which.
+        subject: SubjectId,
+        /// The answer.
+        answer: String,
+    },
+    /// Begin a closed circle, as its facilitator.
+    FoundCircle,
+    /// Make cards for a circle.
+    InviteToCircle {
+        /// Which.
+        circle: SpaceId,
+        /// How many, at most [`INVITE_COUNT_MAX`].
+        count: usize,
+    },
+    /// Come into a circle with a card. Works without a network.
+    JoinCircle {
+        /// What the card says.
+        card: CircleLink,
+    },
+    /// Take somebody out of a circle: what comes after can't be read with that key.
+    RemoveFromCircle {
+        /// Which.
+        circle: SpaceId,
+        /// The member's key there.
+        key: DeviceId,
+    },
+}
+
+/// What somebody seals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    /// Something the board or a circle should know.
+    Story(Content),
+    /// "This is illegal or harmful."
+    Notice {
+        /// What.
+        about: SubjectId,
+        /// Why.
+        text: String,
+    },
+    /// "I don't agree with this ruling."
+    Appeal {
+        /// Which.
+        ruling: EntryId,
+        /// Why.
+        text: String,
+    },
 }
 
 /// Cards made by one command: a full evening's.
@@ -103,6 +176,27 @@ pub const INVITE_COUNT_MAX: usize = 1000;
 /// What a command gave, once it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
+    /// Sealed input is kept and goes with the next sync.
+    Sealed {
+        /// Its id.
+        subject: SubjectId,
+        /// With which answers are found, on this phone or any other.
+        receipt: ReceiptSecret,
+    },
+    /// Sealed input is gone from this phone; the server is told with the next sync.
+    Erased {
+        /// Its id.
+        subject: SubjectId,
+    },
+    /// A circle was begun or entered.
+    Circle(SpaceId),
+    /// Cards of a circle.
+    CircleCards {
+        /// Which.
+        circle: SpaceId,
+        /// What stands on each.
+        secrets: Vec<CardSecret>,
+    },
     /// Written and flushed; an entry about this subject.
     Saved {
         /// The subject.
@@ -123,7 +217,12 @@ pub enum Reply {
         person: PersonId,
     },
     /// Cards.
-    Cards(Vec<CardSecret>),
+    Cards {
+        /// With which they can be withdrawn together.
+        batch: BatchId,
+        /// What stands on each.
+        secrets: Vec<CardSecret>,
+    },
 }
 
 /// Why a command can't be done. Nothing was written.
@@ -136,7 +235,7 @@ pub enum CommandError {
     #[error("this device belongs to wijk {wijk} already; another wijk needs another data folder")]
     AlreadyJoined {
         /// The wijk.
-        wijk: crate::model::WijkId,
+        wijk: WijkId,
     },
     /// There is nothing with this id here, or it was erased.
     #[error("there is no {what} {subject} on this device")]
@@ -149,6 +248,12 @@ pub enum CommandError {
     /// It belongs to somebody else.
     #[error("{subject} was written by somebody else")]
     NotOwn {
+        /// The id.
+        subject: SubjectId,
+    },
+    /// Another device of this person wrote it, and this one hasn't got its secret yet.
+    #[error("{subject} was written on another device of yours; it can be erased there, or here after both have synced")]
+    OtherDevice {
         /// The id.
         subject: SubjectId,
     },
@@ -173,6 +278,37 @@ pub enum CommandError {
         min: usize,
         /// Most.
         max: usize,
+    },
+    /// Nothing is sealed there.
+    #[error("nothing can be sealed into {space}; the inbox of the board and circles take sealed input")]
+    NotSealable {
+        /// The space.
+        space: SpaceId,
+    },
+    /// This device has no key there (yet).
+    #[error("this device has no key to {space} yet; it comes with the next sync after somebody in it was online")]
+    NoKey {
+        /// The space.
+        space: SpaceId,
+    },
+    /// It could not be sealed.
+    #[error("it could not be sealed")]
+    Seal {
+        /// Why.
+        #[source]
+        cause: SealError,
+    },
+    /// The card is of another wijk.
+    #[error("this card is of wijk {wijk}, not of the one this device belongs to")]
+    OtherWijk {
+        /// The card's wijk.
+        wijk: WijkId,
+    },
+    /// No such device.
+    #[error("there is no device {device}")]
+    UnknownDevice {
+        /// The id.
+        device: DeviceId,
     },
     /// The agenda has no such item.
     #[error(transparent)]
@@ -297,6 +433,10 @@ enum Then {
     Wrote { id: u64, outcomes: Vec<crate::replica::Outcome>, reply: Reply },
     /// A piece of a log.
     Took(Box<sync::Taken>),
+    /// Something was done in closed spaces.
+    DidDuties(Vec<crate::replica::Outcome>),
+    /// The server has what was dropped.
+    Dropped(SubjectId),
     /// Receipts; none when only evidence had to be kept.
     Receipted(Vec<crate::sync::wire::Receipt>),
 }
@@ -344,6 +484,9 @@ impl App {
         {
             self.step(now, event, &mut effects);
         }
+        if self.storing.is_none() {
+            self.do_duties(&mut effects);
+        }
         effects
     }
 
@@ -384,6 +527,11 @@ impl App {
                 effects.push(Effect::Reply { id, result: Ok(reply) });
             }
             Then::Wrote { id, outcomes, reply } => self.wrote(id, &outcomes, reply, effects),
+            Then::DidDuties(outcomes) => self.did_duties(&outcomes, effects),
+            Then::Dropped(subject) => {
+                effects.push(Effect::Changed(BTreeSet::from([subject])));
+                self.push_more(effects);
+            }
             Then::Took(taken) => self.took(*taken, effects),
             Then::Receipted(receipts) => self.receipted(&receipts, effects),
         }
@@ -398,8 +546,12 @@ impl App {
                 let cause = Arc::new(error);
                 effects.push(Effect::Reply { id, result: Err(CommandError::NotSaved { cause }) });
             }
+            // They are still due, and done with the next event.
+            Then::DidDuties(_) => {}
             // What the server sent is asked for again later: the cursor stands where it stood.
-            Then::Took(_) | Then::Receipted(_) => effects.push(Effect::Disconnect(SessionError::NotNow)),
+            Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) => {
+                effects.push(Effect::Disconnect(SessionError::NotNow))
+            }
         }
     }
 

@@ -13,7 +13,7 @@ mod verdict;
 
 pub use verdict::{Reason, Verdict};
 
-use crate::model::{DeviceId, InvitationKey, PersonId, SpaceId, SubjectId};
+use crate::model::{DeviceId, EntryId, InvitationKey, PersonId, SpaceId, SubjectId};
 
 /// What a pending body waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,4 +35,10 @@ pub enum Dep {
     /// The server's log. This device's own join waits for it: of two devices with one card the log names the one that is in,
     /// and neither may think so itself.
     Log(DeviceId),
+    /// This record of a closed space's members, or of who belongs.
+    Statement(EntryId),
+    /// That a cut no longer ends this chain, because a higher rank took the revocation back.
+    Readmission(DeviceId),
+    /// Anything that changes who belongs: records of `members` are judged together, as a set.
+    Membership,
 }

@@ -10,6 +10,7 @@
 mod admit;
 pub mod rows;
 mod runs;
+mod standing;
 mod txn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,13 +23,16 @@ pub use runs::{Hashes, PackedRun, run_entry};
 use crate::cbor::CborError;
 use crate::entry::codec::{self, Opening, Record};
 use crate::entry::sign::Key;
-use crate::entry::subject::{body_hash, subject_id, tombstone_salt};
-use crate::entry::{EraseSecret, Header, Kind, Seed};
+use crate::entry::subject::{body_hash, creator, subject_id, tombstone_salt};
+use crate::entry::{EraseSecret, Header, Kind, Salt, Seed};
 use crate::gate::Dep;
-use crate::gate::body::SubjectState;
-use crate::membership::Members;
+use crate::gate::body::{SubjectState, is_membership};
+use crate::membership::{Answer, Asked, Members};
 use crate::model::{DeviceId, EntryId, PersonId, SpaceId, SubjectId, WijkId};
 use crate::store::{Batch, Row, Store, StoreError, Table, keys};
+
+/// How the keys of entries in closed spaces begin: the first byte of [`SpaceId::to_bytes`].
+const CLOSED_PREFIXES: [&[u8]; 4] = [&[2], &[3], &[5], &[6]];
 
 /// Rows read at a time when a table is walked.
 const SCAN_ROWS: usize = 512;
@@ -116,32 +120,37 @@ impl Replica {
         Ok(replica)
     }
 
-    /// Folds the stored members anew. Their order in the store isn't the order they came in, so records that wait are
-    /// asked again until none moves any more.
+    /// Folds the stored members anew: all records that have a place, whether they count or wait. Closed spaces come after,
+    /// for what they say of themselves depends on who belongs.
     fn fold_members(&mut self) -> Result<(), ReplicaError> {
-        let mut left = Vec::new();
-        self.walk(Table::Entry, &keys::space(SpaceId::Members), |_, row| {
-            let place = Place::decode(&row.key);
-            let entry =
-                EntryRow::decode(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Entry, cause })?;
-            if let (Some(place), Kept::Present(body)) = (place, entry.kept) {
-                left.push((place.device, entry.id, entry.kind, body));
+        // This phone's own join waits for the server's log, so nobody belongs by it yet.
+        let unlogged: BTreeSet<Place> =
+            self.waiting.iter().filter(|(dep, _)| matches!(dep, Dep::Log(_))).flat_map(|(_, at)| at.clone()).collect();
+        self.walk(Table::Entry, &keys::space(SpaceId::Members), |replica, row| {
+            if let Some((place, id, record, _)) = membership_row(&row)?
+                && !unlogged.contains(&place)
+            {
+                replica.members.insert(place.device, place.seq, id, record);
             }
             Ok(())
         })?;
+        self.members.folded();
+        let mut left = Vec::new();
+        for space in CLOSED_PREFIXES {
+            self.walk(Table::Entry, space, |_, row| {
+                left.extend(membership_row(&row)?);
+                Ok(())
+            })?;
+        }
+        // Their order in the store isn't the order they came in, so those that wait are asked again until none moves.
         loop {
             let before = left.len();
-            left.retain(|(device, id, kind, body)| match codec::decode(*kind, body) {
-                Ok(Some(record)) => {
-                    !matches!(self.members.admit(*device, *id, &record, body), crate::membership::Answer::Counts)
-                }
-                _ => false,
+            left.retain(|(place, id, record, body)| {
+                let asked = Asked { device: place.device, seq: place.seq, id: *id, record, body };
+                !matches!(self.members.admit_closed(place.space, &asked), Answer::Counts)
             });
-            if left.is_empty() {
-                return Ok(());
-            }
             if left.len() == before {
-                return Err(ReplicaError::Contradiction { what: "a member's record counted and no longer does" });
+                return Ok(());
             }
         }
     }
@@ -195,6 +204,12 @@ impl Replica {
     #[must_use]
     pub fn head(&self, space: SpaceId, device: DeviceId) -> Option<Head> {
         self.heads.get(&(space, device)).copied()
+    }
+
+    /// Spaces in which anybody wrote.
+    #[must_use]
+    pub fn spaces(&self) -> BTreeSet<SpaceId> {
+        self.heads.keys().map(|(space, _)| *space).collect()
     }
 
     /// All chains of a space: the frontier.
@@ -291,6 +306,24 @@ impl Replica {
         }
     }
 
+    /// Writes an entry that creates its subject and whose body somebody else made, sealed: it opens its subject itself.
+    ///
+    /// # Errors
+    /// When the body opens no subject, the store fails or the chain is full.
+    pub fn write_body(
+        &mut self,
+        key: &Key,
+        space: SpaceId,
+        kind: Kind,
+        body: Vec<u8>,
+    ) -> Result<Admitted, ReplicaError> {
+        let none = ReplicaError::Contradiction { what: "a body that opens no subject" };
+        let Ok(Some(opening)) = codec::opening(&body) else { return Err(none) };
+        let nonce = opening.seed.nonce();
+        let subject = subject_id(self.wijk, space, creator(kind, key.id()), kind, &nonce, &opening.commit);
+        self.append(key, space, kind, subject, Some(opening), &opening.seed.salt(), body)
+    }
+
     /// Writes an entry of this device: the next of its chain, signed. `opening` is given when it creates its subject.
     ///
     /// The entry passes the same body question as any other; what this device may not (yet) do is pending or refused on
@@ -307,12 +340,10 @@ impl Replica {
         record: &Record,
     ) -> Result<Admitted, ReplicaError> {
         let device = key.id();
-        let head = self.head(space, device);
-        let (seq, prev) = head.map_or((0, EntryId::ZERO), |head| (head.seq + 1, head.id));
         let (subject, opening, salt) = match about {
             About::New { seed, erase_secret } => {
                 let opening = Opening { seed, commit: erase_secret.commit() };
-                let subject = subject_id(self.wijk, space, device, kind, &seed.nonce(), &opening.commit);
+                let subject = subject_id(self.wijk, space, creator(kind, device), kind, &seed.nonce(), &opening.commit);
                 (subject, Some(opening), seed.salt())
             }
             About::Existing(subject) if kind == Kind::TOMBSTONE => (subject, None, tombstone_salt()),
@@ -325,6 +356,23 @@ impl Replica {
             }
         };
         let body = codec::encode(opening.as_ref(), record);
+        self.append(key, space, kind, subject, opening, &salt, body)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one entry, each of another type")]
+    fn append(
+        &mut self,
+        key: &Key,
+        space: SpaceId,
+        kind: Kind,
+        subject: SubjectId,
+        opening: Option<Opening>,
+        salt: &Salt,
+        body: Vec<u8>,
+    ) -> Result<Admitted, ReplicaError> {
+        let device = key.id();
+        let head = self.head(space, device);
+        let (seq, prev) = head.map_or((0, EntryId::ZERO), |head| (head.seq + 1, head.id));
         let header = Header {
             wijk: self.wijk,
             space,
@@ -333,7 +381,7 @@ impl Replica {
             prev,
             subject,
             kind,
-            body_hash: body_hash(&salt, device, seq, &body),
+            body_hash: body_hash(salt, device, seq, &body),
             extra: Vec::new(),
         };
         let id = header.id();
@@ -365,6 +413,21 @@ impl Replica {
     pub fn committed(&mut self) {
         self.uncommitted.clear();
     }
+}
+
+type MembershipRow = (Place, EntryId, Record, Vec<u8>);
+
+/// A stored record about who belongs that counts or waits; nothing for other rows.
+fn membership_row(row: &Row) -> Result<Option<MembershipRow>, ReplicaError> {
+    let entry = EntryRow::decode(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Entry, cause })?;
+    let (Some(place), Kept::Present(body) | Kept::Pending(body)) = (Place::decode(&row.key), entry.kept) else {
+        return Ok(None);
+    };
+    if !is_membership(entry.kind) {
+        return Ok(None);
+    }
+    let record = codec::decode(entry.kind, &body).ok().flatten();
+    Ok(record.map(|record| (place, entry.id, record, body)))
 }
 
 /// What a new entry is about.

@@ -65,9 +65,9 @@ fn an_entry_of_another_space_or_wijk_has_no_valid_signature_here() {
 fn a_kind_in_a_space_where_it_doesn_t_belong_is_refused_for_good() {
     let (wijk, mut amina, ..) = people();
     let mut server = wijk.server();
-    let subject = amina.subject_in(SpaceId::Board, Kind::VOICE);
+    let subject = amina.subject_in(SpaceId::Ballot, Kind::VOICE);
     let voice = Record::Voice(Voice { question: subject.id, choice: Choice::Agree, counter: 1, replaces: None });
-    let made = amina.create(SpaceId::Board, &subject, &voice);
+    let made = amina.create(SpaceId::Ballot, &subject, &voice);
     assert_eq!(take(&mut server, &made), Verdict::Refused(Reason::Space));
 }
 
@@ -79,7 +79,7 @@ fn a_stranger_gets_no_place_in_any_space() {
     let (_, made) = stranger.contribute("Hallo");
     assert!(matches!(server.admit(OPEN, &made.batch()), Err(BatchRefusal::NotMember { .. })));
     let subject = stranger.subject_in(SpaceId::Members, Kind::GRANT);
-    let grant = Record::Grant(Grant { person: stranger.person, role: Role::Administrator });
+    let grant = Record::Grant(Grant::of(stranger.person, Role::Administrator));
     let made = stranger.create(SpaceId::Members, &subject, &grant);
     assert!(matches!(server.admit(SpaceId::Members, &made.batch()), Err(BatchRefusal::NotMember { .. })));
     assert!(server.take_rows().is_empty(), "nothing of a refused batch is kept");

@@ -68,6 +68,8 @@ fn refusal_words(code: RefusalCode) -> &'static str {
     match code {
         RefusalCode::CardUsed => "this card was used by another device; ask for a new card",
         RefusalCode::CardUnknown => "this card isn't known in this wijk; check the letters or ask for a new card",
+        RefusalCode::CardWithdrawn => "this card was withdrawn; ask for a new card",
+        RefusalCode::Revoked => "this device no longer belongs to the wijk; ask whoever gave you the card",
         RefusalCode::NotMember | RefusalCode::NotReadable => "this device doesn't belong to the wijk",
         RefusalCode::Fork => "this device exists twice, perhaps from a copied folder; join again with a new card",
         RefusalCode::Gap | RefusalCode::UnknownSubject => "it misses entries of this device",

@@ -12,7 +12,6 @@ use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{AreaCode, Directory, Role, SpaceId, Theme, WijkId};
 use samenspraak_core::store::log::LogHead;
 use samenspraak_core::store::{Batch, MemoryStore, Store, StoreError, Table};
-use samenspraak_core::sync::phone::SPACES;
 use samenspraak_core::sync::server::{PushJob, Server, ServerEffect, ServerKeys, Session};
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
 
@@ -297,7 +296,7 @@ impl World {
         let reply = self.root.ask(entropy, Command::Invite { role, count: 1 }).expect("a card is made");
         self.sync_root();
         match reply {
-            Reply::Cards(cards) => self.link(cards.into_iter().next().expect("one card")),
+            Reply::Cards { secrets, .. } => self.link(secrets.into_iter().next().expect("one card")),
             other => panic!("cards, not {other:?}"),
         }
     }
@@ -412,14 +411,20 @@ impl World {
                         Some(answer) => down.push(answer.encode()),
                         None => return down,
                     },
+                    ServerEffect::Drop(job) => match self.server.take_drop(&job, DAY) {
+                        Ok(answer) => down.push(answer.encode()),
+                        Err(_) => {
+                            self.server_failed = true;
+                            return down;
+                        }
+                    },
                     ServerEffect::Follow(space, head) => drop(followed.insert(space, head)),
                     ServerEffect::Close(_) => down.push(Frame::Bye.encode()),
                 }
             }
         }
-        for space in SPACES {
-            let Some(head) = followed.get_mut(&space) else { continue };
-            while let Some(read) = reader.read(space, head.next).expect("the log is read") {
+        for (space, head) in followed.iter_mut() {
+            while let Some(read) = reader.read(*space, head.next).expect("the log is read") {
                 *head = read.head;
                 down.push(Frame::Piece(read.piece).encode());
             }

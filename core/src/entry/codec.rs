@@ -2,11 +2,15 @@
 //!
 //! Bodies are read leniently where a newer app may have added fields, and strictly in everything this version knows.
 
+mod closed;
+mod members;
+mod open;
+
+pub use closed::{decode_answer, decode_words, encode_answer, encode_words};
+
 use super::{EraseCommit, Kind, Seed, Tombstone};
 use crate::cbor::{CborError, Fields, Reader, Writer};
 use crate::hash::{Hash, tagged};
-use crate::model::decision::{ABOUT_MAX, ANSWER_BYTES_MAX, PARTY_BYTES_MAX, REPLACES_MAX};
-use crate::model::directory::{BUURTEN_MAX, NAME_BYTES_MAX, THEMES_MAX};
 use crate::model::*;
 
 /// What a creating body says in the clear.
@@ -49,12 +53,42 @@ pub enum Record {
     Directory(Directory),
     /// A change of a contribution or of meeting notes.
     Change(DocumentChange),
-    /// A voice.
+    /// A voice, in the open or in a secret poll.
     Voice(Voice),
     /// A decision.
     Decision(Decision),
     /// An erasure.
     Tombstone(Tombstone),
+    /// A device, a person or a role taken away.
+    Revocation(Revocation),
+    /// Where a revoked chain ends.
+    Cut(Cut),
+    /// The key of a server's epoch.
+    Epoch(EpochKey),
+    /// What stands of something that happened twice.
+    Settlement(Settlement),
+    /// Cards withdrawn.
+    Withdrawal(Withdrawal),
+    /// An organisation.
+    Organisation(Organisation),
+    /// A device's key for a closed space.
+    Enrolment(Enrolment),
+    /// A key pair of a closed space.
+    Generation(Generation),
+    /// Its private half for one member.
+    Wrap(Wrap),
+    /// A card of a circle.
+    CircleCard(InvitationKey),
+    /// A sealed body, written by a member of the space or dropped.
+    Sealed(Sealed),
+    /// A sealed answer.
+    Answer(SealedAnswer),
+    /// A secret poll is to be counted: its question.
+    Count(SubjectId),
+    /// The count of a secret poll.
+    Tally(Tally),
+    /// A ruling on a notice.
+    Ruling(Ruling),
 }
 
 /// The wijk's id: hash of its genesis body.
@@ -82,6 +116,38 @@ pub fn person_of(wijk: WijkId, device: DeviceId) -> PersonId {
     })))
 }
 
+/// What a device signs to bring its key of a closed space in.
+#[must_use]
+pub fn enrolment_message(wijk: WijkId, space: SpaceId, key: DeviceId, encryption_key: &[u8; 32]) -> Hash {
+    tagged("samenspraak/enrolment/v1", 4, |w| {
+        w.bytes(wijk.as_bytes()).bytes(&space.to_bytes()).bytes(key.as_bytes()).bytes(encryption_key);
+    })
+}
+
+/// The id of the circle that a facilitator's device founds with these random bytes.
+#[must_use]
+pub fn circle_id(wijk: WijkId, device: DeviceId, nonce: &[u8; 16]) -> SpaceId {
+    SpaceId::Circle(crate::hash::short(tagged("samenspraak/circle/v1", 3, |w| {
+        w.bytes(wijk.as_bytes()).bytes(device.as_bytes()).bytes(nonce);
+    })))
+}
+
+/// The id of a generation: hash of its public half.
+#[must_use]
+pub fn generation_id(public: &[u8; 32]) -> GenerationId {
+    GenerationId::new(crate::hash::short(tagged("samenspraak/generation/v1", 1, |w| {
+        w.bytes(public);
+    })))
+}
+
+/// The subject that a dropped body creates, whoever appends it.
+#[must_use]
+pub fn dropped_subject(wijk: WijkId, space: SpaceId, body: &[u8]) -> Option<SubjectId> {
+    let opening = opening(body).ok().flatten()?;
+    let nonce = opening.seed.nonce();
+    Some(super::subject::subject_id(wijk, space, DeviceId::ZERO, Kind::DROPPED, &nonce, &opening.commit))
+}
+
 /// The actor id of a device's session in a document.
 #[must_use]
 pub fn actor(device: DeviceId, subject: SubjectId, session: &[u8; 8]) -> [u8; 16] {
@@ -107,87 +173,56 @@ pub fn opening(body: &[u8]) -> Result<Option<Opening>, CborError> {
     }
 }
 
-/// Writes a body. `opening` is given for the entry that creates its subject.
-#[must_use]
-pub fn encode(opening: Option<&Opening>, record: &Record) -> Vec<u8> {
-    let open = |own: usize| {
+/// A body in the making: a map whose first keys may open its subject.
+struct Body<'o>(Option<&'o Opening>);
+
+impl Body<'_> {
+    /// A map of the opening and `own` fields.
+    fn map(&self, own: usize) -> Writer {
         let mut w = Writer::new();
-        w.map(own + if opening.is_some() { 2 } else { 0 });
-        if let Some(o) = opening {
+        w.map(own + if self.0.is_some() { 2 } else { 0 });
+        if let Some(o) = self.0 {
             w.uint(1).bytes(&o.seed.0).uint(2).bytes(&o.commit.0);
         }
         w
-    };
+    }
+}
+
+/// Writes a body. `opening` is given for the entry that creates its subject.
+#[must_use]
+pub fn encode(opening: Option<&Opening>, record: &Record) -> Vec<u8> {
+    let body = Body(opening);
     match record {
-        Record::Genesis(root) => finish(open(1).uint(3).bytes(root.as_bytes())),
-        Record::Grant(g) => finish(open(2).uint(3).bytes(g.person.as_bytes()).uint(4).uint(g.role.number())),
-        Record::Invitation(i) => finish(open(2).uint(3).bytes(i.key.as_bytes()).uint(4).uint(i.role.number())),
-        Record::Join(j) => finish(
-            open(4)
-                .uint(3)
-                .bytes(j.invitation.as_bytes())
-                .uint(4)
-                .bytes(j.person.as_bytes())
-                .uint(5)
-                .bytes(&j.proof)
-                .uint(6)
-                .bytes(&j.encryption_key),
-        ),
-        Record::Server(s) => finish(open(1).uint(3).bytes(s.key.as_bytes())),
-        Record::Directory(d) => encode_directory(open(7), d),
-        Record::Change(c) => {
-            let mut w = open(2 + usize::from(c.replaces.is_some()));
-            w.uint(3).bytes(&c.session).uint(4).bytes(&c.change);
-            if let Some(replaces) = c.replaces {
-                w.uint(5).bytes(replaces.as_bytes());
-            }
-            w.finish()
-        }
-        Record::Voice(v) => {
-            let mut w = open(3 + usize::from(v.replaces.is_some()));
-            w.uint(3).bytes(v.question.as_bytes()).uint(4).uint(v.choice.number()).uint(5).uint(v.counter);
-            if let Some(replaces) = v.replaces {
-                w.uint(6).bytes(replaces.as_bytes());
-            }
-            w.finish()
-        }
-        Record::Decision(d) => encode_decision(open(6 + usize::from(d.due_day.is_some())), d),
-        Record::Tombstone(t) => t.encode(),
+        Record::Genesis(root) => finish(body.map(1).uint(3).bytes(root.as_bytes())),
+        Record::Grant(grant) => members::grant(&body, grant),
+        Record::Invitation(invitation) => members::invitation(&body, invitation),
+        Record::Join(join) => members::join(&body, join),
+        Record::Server(server) => finish(body.map(1).uint(3).bytes(server.key.as_bytes())),
+        Record::Directory(directory) => open::directory(&body, directory),
+        Record::Change(change) => open::change(&body, change),
+        Record::Voice(voice) => open::voice(&body, voice),
+        Record::Decision(decision) => open::decision(&body, decision),
+        Record::Tombstone(tombstone) => tombstone.encode(),
+        Record::Revocation(revocation) => members::revocation(&body, revocation),
+        Record::Cut(cut) => members::cut(&body, cut),
+        Record::Epoch(epoch) => members::epoch(&body, epoch),
+        Record::Settlement(settlement) => members::settlement(&body, settlement),
+        Record::Withdrawal(withdrawal) => finish(body.map(1).uint(3).bytes(withdrawal.batch.as_bytes())),
+        Record::Organisation(organisation) => finish(body.map(1).uint(3).text(&organisation.name)),
+        Record::Enrolment(enrolment) => closed::enrolment(&body, enrolment),
+        Record::Generation(generation) => closed::generation(&body, generation),
+        Record::Wrap(wrap) => closed::wrap(&body, wrap),
+        Record::CircleCard(card) => finish(body.map(1).uint(3).bytes(card.as_bytes())),
+        Record::Sealed(sealed) => closed::sealed(&body, sealed),
+        Record::Answer(answer) => closed::answer(&body, answer),
+        Record::Count(question) => finish(body.map(1).uint(3).bytes(question.as_bytes())),
+        Record::Tally(tally) => open::tally(&body, tally),
+        Record::Ruling(ruling) => open::ruling(&body, ruling),
     }
 }
 
 fn finish(w: &mut Writer) -> Vec<u8> {
     std::mem::take(w).finish()
-}
-
-fn encode_directory(mut w: Writer, d: &Directory) -> Vec<u8> {
-    w.uint(3).text(&d.name).uint(4).text(&d.municipality).uint(5).text(d.code.as_str()).uint(6).uint(d.reference_year);
-    w.uint(7).array(d.themes.len());
-    for theme in &d.themes {
-        w.array(2).uint(theme.number).text(&theme.name);
-    }
-    w.uint(8).array(d.buurten.len());
-    for buurt in &d.buurten {
-        w.array(2).text(buurt.code.as_str()).text(&buurt.name);
-    }
-    w.uint(9).uint(d.counter);
-    w.finish()
-}
-
-fn encode_decision(mut w: Writer, d: &Decision) -> Vec<u8> {
-    w.uint(3).array(d.about.len());
-    for subject in &d.about {
-        w.bytes(subject.as_bytes());
-    }
-    w.uint(4).uint(d.outcome.number()).uint(5).text(&d.reason).uint(6).text(&d.answer).uint(7).text(&d.party);
-    if let Some(day) = d.due_day {
-        w.uint(8).uint(u64::from(day));
-    }
-    w.uint(9).array(d.replaces.len());
-    for id in &d.replaces {
-        w.bytes(id.as_bytes());
-    }
-    w.finish()
 }
 
 /// Reads the body of a kind this version knows; `None` for other kinds.
@@ -201,36 +236,31 @@ pub fn decode(kind: Kind, body: &[u8]) -> Result<Option<Record>, CborError> {
     let f = Fields::parse(body)?;
     Ok(Some(match kind {
         Kind::GENESIS => Record::Genesis(DeviceId::new(exact(&f, 3)?)),
-        Kind::GRANT => Record::Grant(Grant { person: PersonId::new(exact(&f, 3)?), role: role(&f, 4)? }),
-        Kind::INVITATION => {
-            Record::Invitation(Invitation { key: InvitationKey::new(exact(&f, 3)?), role: role(&f, 4)? })
-        }
-        Kind::JOIN => Record::Join(Join {
-            invitation: InvitationKey::new(exact(&f, 3)?),
-            person: PersonId::new(exact(&f, 4)?),
-            proof: exact(&f, 5)?,
-            encryption_key: exact(&f, 6)?,
-        }),
+        Kind::GRANT => Record::Grant(members::read_grant(&f)?),
+        Kind::INVITATION => Record::Invitation(members::read_invitation(&f)?),
+        Kind::JOIN => Record::Join(members::read_join(&f)?),
         Kind::SERVER => Record::Server(ServerIdentity { key: DeviceId::new(exact(&f, 3)?) }),
-        Kind::DIRECTORY => Record::Directory(decode_directory(&f)?),
-        Kind::CONTRIBUTION | Kind::MEETING => Record::Change(DocumentChange {
-            session: exact(&f, 3)?,
-            change: f.need(4)?.bytes(CHANGE_BYTES_MAX)?.to_vec(),
-            replaces: f.get(5).map(|mut r| r.exact()).transpose()?.map(SubjectId::new),
-        }),
-        Kind::VOICE => Record::Voice(Voice {
-            question: SubjectId::new(exact(&f, 3)?),
-            choice: numbered(&f, 4, Choice::from_number, "a choice")?,
-            counter: f.need(5)?.uint()?,
-            replaces: f.get(6).map(|mut r| r.exact()).transpose()?.map(EntryId::new),
-        }),
-        Kind::DECISION => Record::Decision(decode_decision(&f)?),
+        Kind::DIRECTORY => Record::Directory(open::read_directory(&f)?),
+        Kind::CONTRIBUTION | Kind::MEETING => Record::Change(open::read_change(&f)?),
+        Kind::VOICE | Kind::BALLOT => Record::Voice(open::read_voice(&f)?),
+        Kind::DECISION => Record::Decision(open::read_decision(&f)?),
+        Kind::REVOCATION => Record::Revocation(members::read_revocation(&f)?),
+        Kind::CUT => Record::Cut(members::read_cut(&f)?),
+        Kind::EPOCH => Record::Epoch(members::read_epoch(&f)?),
+        Kind::SETTLEMENT => Record::Settlement(members::read_settlement(&f)?),
+        Kind::WITHDRAWAL => Record::Withdrawal(Withdrawal { batch: BatchId::new(exact(&f, 3)?) }),
+        Kind::ORGANISATION => Record::Organisation(members::read_organisation(&f)?),
+        Kind::ENROLMENT => Record::Enrolment(closed::read_enrolment(&f)?),
+        Kind::GENERATION => Record::Generation(closed::read_generation(&f)?),
+        Kind::WRAP => Record::Wrap(closed::read_wrap(&f)?),
+        Kind::CIRCLE_CARD => Record::CircleCard(InvitationKey::new(exact(&f, 3)?)),
+        Kind::SEALED | Kind::DROPPED => Record::Sealed(closed::read_sealed(&f)?),
+        Kind::ANSWER => Record::Answer(closed::read_answer(&f)?),
+        Kind::COUNT => Record::Count(SubjectId::new(exact(&f, 3)?)),
+        Kind::TALLY => Record::Tally(open::read_tally(&f)?),
+        Kind::RULING => Record::Ruling(open::read_ruling(&f)?),
         _ => return Ok(None),
     }))
-}
-
-fn role(f: &Fields<'_>, key: u64) -> Result<Role, CborError> {
-    numbered(f, key, Role::from_number, "a role")
 }
 
 fn numbered<T>(f: &Fields<'_>, key: u64, from: fn(u64) -> Option<T>, what: &'static str) -> Result<T, CborError> {
@@ -242,6 +272,15 @@ fn text(f: &Fields<'_>, key: u64, max: usize) -> Result<String, CborError> {
     Ok(f.need(key)?.text(max)?.to_owned())
 }
 
+/// Reads exactly `N` bytes at `key`, where it is there.
+fn optional<const N: usize>(f: &Fields<'_>, key: u64) -> Result<Option<[u8; N]>, CborError> {
+    f.get(key).map(|mut r| r.exact()).transpose()
+}
+
+fn read_space(r: &mut Reader<'_>) -> Result<SpaceId, CborError> {
+    SpaceId::from_bytes(r.bytes(17)?).ok_or_else(|| r.error("a space"))
+}
+
 fn list<T>(
     f: &Fields<'_>,
     key: u64,
@@ -251,43 +290,4 @@ fn list<T>(
     let mut r = f.need(key)?;
     let len = r.array(max)?;
     (0..len).map(|_| item(&mut r)).collect()
-}
-
-fn area(text: &str) -> Result<AreaCode, CborError> {
-    AreaCode::parse(text).map_err(|_| CborError { at: 0, what: "a CBS code" })
-}
-
-fn decode_directory(f: &Fields<'_>) -> Result<Directory, CborError> {
-    Ok(Directory {
-        name: text(f, 3, NAME_BYTES_MAX)?,
-        municipality: text(f, 4, NAME_BYTES_MAX)?,
-        code: area(&text(f, 5, 16)?)?,
-        reference_year: f.need(6)?.uint()?,
-        themes: list(f, 7, THEMES_MAX, |r| {
-            r.array_of(2)?;
-            Ok(Theme { number: r.uint()?, name: r.text(NAME_BYTES_MAX)?.to_owned() })
-        })?,
-        buurten: list(f, 8, BUURTEN_MAX, |r| {
-            r.array_of(2)?;
-            Ok(Buurt { code: area(r.text(16)?)?, name: r.text(NAME_BYTES_MAX)?.to_owned() })
-        })?,
-        counter: f.need(9)?.uint()?,
-    })
-}
-
-fn decode_decision(f: &Fields<'_>) -> Result<Decision, CborError> {
-    let day = f.get(8).map(|mut r| r.uint()).transpose()?;
-    let decision = Decision {
-        about: list(f, 3, ABOUT_MAX, |r| r.exact().map(SubjectId::new))?,
-        outcome: numbered(f, 4, Outcome::from_number, "an outcome")?,
-        reason: text(f, 5, ANSWER_BYTES_MAX)?,
-        answer: text(f, 6, ANSWER_BYTES_MAX)?,
-        party: text(f, 7, PARTY_BYTES_MAX)?,
-        due_day: day.map(u32::try_from).transpose().map_err(|_| CborError { at: 0, what: "a day" })?,
-        replaces: list(f, 9, REPLACES_MAX, |r| r.exact().map(EntryId::new))?,
-    };
-    if decision.about.is_empty() || decision.reason.is_empty() || decision.answer.is_empty() {
-        return Err(CborError { at: 0, what: "a decision with contributions, a reason and an answer" });
-    }
-    Ok(decision)
 }

@@ -173,7 +173,8 @@ fn rebuild(
             let open = codec::opening(body).map_err(wrong)?;
             let open = open.ok_or_else(|| wrong(CborError { at: 0, what: "seed and erase commitment" }))?;
             opening = Some(open);
-            let subject = subject_id(wijk, space, device, entry.kind, &open.seed.nonce(), &open.commit);
+            let creator = super::subject::creator(entry.kind, device);
+            let subject = subject_id(wijk, space, creator, entry.kind, &open.seed.nonce(), &open.commit);
             (subject, body_hash(&open.seed.salt(), device, seq, body), Some(body.clone()))
         }
         Payload::Following { subject, body, hash } => {

@@ -87,6 +87,13 @@ pub fn tombstone_salt() -> Salt {
     Salt(tagged("samenspraak/tombstone-salt/v1", 0, |_| {}))
 }
 
+/// The device that a subject's id names: whoever creates it, but nobody for what was dropped, so that the same drop is the
+/// same subject whichever epoch of the server appends it.
+#[must_use]
+pub fn creator(kind: Kind, device: DeviceId) -> DeviceId {
+    if kind == Kind::DROPPED { DeviceId::ZERO } else { device }
+}
+
 /// The id of a subject.
 #[must_use]
 pub fn subject_id(

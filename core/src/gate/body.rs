@@ -6,12 +6,13 @@
 use std::borrow::Cow;
 
 use super::change::{self, Preflight};
-use super::rules::{self, Form, Rule, Writers};
+use super::rules::{self, Erasable, Form, Rule, SpaceClass, Writers};
 use super::{Dep, Reason};
 use crate::entry::codec::{self, DocumentChange, Record};
 use crate::entry::{Header, Kind, Tombstone};
-use crate::membership::{Answer, Members};
-use crate::model::{DeviceId, PersonId, SpaceId, SubjectId};
+use crate::membership::{Answer, Asked, Flip, Members};
+use crate::model::closed::SEALED_STEPS;
+use crate::model::{DeviceId, PersonId, Role, SpaceId, SubjectId};
 use crate::store::StoreError;
 
 /// What is known of a subject.
@@ -60,6 +61,7 @@ pub trait Known {
 }
 
 /// The answer.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack, and nearly always the large one")]
 #[derive(Debug)]
 pub enum Judgement {
     /// It counts, and this is what it says.
@@ -72,6 +74,8 @@ pub enum Judgement {
     Erased,
     /// A join with a card that another device used: it gets no place at all.
     CardUsed,
+    /// A join with a card that was withdrawn: it gets no place at all.
+    CardWithdrawn,
 }
 
 /// A body that counts.
@@ -96,7 +100,8 @@ pub struct ChangeFacts {
     pub max_op: u64,
 }
 
-/// Asks the body question. `creates` says whether the body opens its subject.
+/// Asks the body question. `creates` says whether the body opens its subject; `flips` receives records of who belongs that
+/// count or cease to because of this one.
 ///
 /// # Errors
 /// When the store fails; then nothing was decided.
@@ -107,12 +112,13 @@ pub fn judge(
     id: crate::model::EntryId,
     creates: bool,
     body: &[u8],
+    flips: &mut Vec<Flip>,
 ) -> Result<Judgement, StoreError> {
     let Some(rule) = rules::of(header.kind) else {
         let newer = Dep::Kind(header.kind.0);
         return Ok(if known.is_server() { Judgement::Refused(Reason::NewerKind) } else { Judgement::Pending(newer) });
     };
-    if rule.space.is_some_and(|space| space != header.space) {
+    if !rule.spaces.contains(&SpaceClass::from(header.space)) {
         return Ok(Judgement::Refused(Reason::Space));
     }
     let subject = known.subject(header.space, header.subject)?;
@@ -123,24 +129,42 @@ pub fn judge(
         Ok(Some(record)) => record,
         Ok(None) | Err(_) => return Ok(Judgement::Refused(Reason::Form)),
     };
-    if header.space == SpaceId::Members && header.kind != Kind::TOMBSTONE {
-        return Ok(match members.to_mut().admit(header.device, id, &record, body) {
+    if rule.form == Form::Membership {
+        let asked = Asked { device: header.device, seq: header.seq, id, record: &record, body };
+        let members = members.to_mut();
+        let answer = if header.space == SpaceId::Members {
+            let (answer, flipped) = members.admit(&asked, known.is_server());
+            flips.extend(flipped);
+            answer
+        } else {
+            members.admit_closed(header.space, &asked)
+        };
+        return Ok(match answer {
             Answer::Counts => Judgement::Present(Counted { record, change: None }),
             Answer::Waits(dep) => Judgement::Pending(dep),
             Answer::Never(reason) => Judgement::Refused(reason),
             Answer::CardUsed => Judgement::CardUsed,
+            Answer::CardWithdrawn => Judgement::CardWithdrawn,
         });
     }
+    if let Record::Tombstone(tombstone) = record {
+        return Ok(judge_tombstone(members, header, subject, tombstone));
+    }
+    if !members.stands_at(header.space, header.device, header.seq) {
+        return Ok(Judgement::Pending(Dep::Readmission(header.device)));
+    }
     let writers = if creates { rule.creates } else { rule.follows };
-    if let Some(stop) = writer_allows(writers, members, header.device, subject.and_then(|s| s.owner)) {
+    let at = (header.space, header.device, header.seq);
+    if let Some(stop) = writer_allows(writers, members, at, subject.and_then(|s| s.owner)) {
         return Ok(stop);
     }
-    match record {
-        Record::Tombstone(tombstone) => Ok(judge_tombstone(members, header, tombstone)),
-        Record::Change(change) => judge_change(known, members, header, change),
+    let counts = |record| Judgement::Present(Counted { record, change: None });
+    match &record {
+        Record::Change(_) => {}
+        // Answers to a secret poll are about something that all can read.
         Record::Voice(voice) => {
-            let waits = needs_contribution(known, header.space, voice.question)?;
-            Ok(waits.unwrap_or(Judgement::Present(Counted { record: Record::Voice(voice), change: None })))
+            let waits = needs_contribution(known, SpaceId::Open, voice.question)?;
+            return Ok(waits.unwrap_or(counts(record)));
         }
         Record::Decision(decision) => {
             for about in &decision.about {
@@ -148,8 +172,29 @@ pub fn judge(
                     return Ok(stop);
                 }
             }
-            Ok(Judgement::Present(Counted { record: Record::Decision(decision), change: None }))
+            return Ok(counts(record));
         }
+        Record::Count(question) => {
+            let waits = needs_contribution(known, header.space, *question)?;
+            return Ok(waits.unwrap_or(counts(record)));
+        }
+        Record::Tally(tally) => {
+            let waits = needs_contribution(known, header.space, tally.question)?;
+            return Ok(waits.unwrap_or(counts(record)));
+        }
+        Record::Ruling(ruling) => {
+            let unknown = known.subject(header.space, ruling.about)?.is_none();
+            let waits = unknown.then_some(Judgement::Pending(Dep::Subject(header.space, ruling.about)));
+            return Ok(waits.unwrap_or(counts(record)));
+        }
+        // Whatever is inside, it has one of few sizes: others would tell what was said by its length.
+        Record::Sealed(sealed) if SEALED_STEPS.contains(&sealed.bytes.len()) => return Ok(counts(record)),
+        Record::Answer(answer) if SEALED_STEPS.contains(&answer.bytes.len()) => return Ok(counts(record)),
+        Record::Sealed(_) | Record::Answer(_) => return Ok(Judgement::Refused(Reason::Form)),
+        _ => return Ok(Judgement::Refused(Reason::Space)),
+    }
+    match record {
+        Record::Change(change) => judge_change(known, members, header, change),
         _ => Ok(Judgement::Refused(Reason::Space)),
     }
 }
@@ -172,39 +217,88 @@ fn subject_allows(rule: &Rule, subject: Option<SubjectFacts>, creates: bool, hea
     }
 }
 
-fn writer_allows(writers: Writers, members: &Members, device: DeviceId, owner: Option<PersonId>) -> Option<Judgement> {
-    let person = members.person(device);
+/// Whether whoever wrote at this place may, by what counts there now.
+#[must_use]
+pub fn may_write(
+    members: &Members,
+    at: (SpaceId, DeviceId, u64),
+    kind: Kind,
+    creates: bool,
+    owner: Option<PersonId>,
+) -> bool {
+    rules::of(kind).is_some_and(|rule| {
+        let writers = if creates { rule.creates } else { rule.follows };
+        writer_allows(writers, members, at, owner).is_none()
+    })
+}
+
+fn writer_allows(
+    writers: Writers,
+    members: &Members,
+    (space, device, seq): (SpaceId, DeviceId, u64),
+    owner: Option<PersonId>,
+) -> Option<Judgement> {
+    let person = members.person_in(space, device);
     match writers {
         Writers::Proof => None,
         Writers::Members if person.is_some() => None,
         Writers::Owner if person.is_some() && person == owner => None,
         Writers::Owner => Some(Judgement::Refused(Reason::Owner)),
-        Writers::Roles(roles) if roles.iter().any(|role| members.has_role(device, *role)) => None,
-        Writers::Roles(_) => Some(match person {
-            Some(person) => Judgement::Pending(Dep::Role(person)),
-            None => Judgement::Refused(Reason::Rank),
-        }),
+        Writers::Server if members.server_key(device).is_some() => None,
+        Writers::Enrolled if members.device_behind(space, device).is_some() => None,
+        Writers::Enrolled => Some(Judgement::Pending(Dep::Device(device))),
+        Writers::Roles(roles) => {
+            let has = members.roles_at(space, device, seq);
+            let allowed = roles.iter().any(|role| has.contains(role));
+            (!allowed).then(|| lacks_role(person))
+        }
         _ => Some(Judgement::Refused(Reason::Rank)),
     }
 }
 
-fn judge_tombstone(members: &Members, header: &Header, tombstone: Tombstone) -> Judgement {
+/// A grant may still come, to a person who belongs.
+fn lacks_role(person: Option<PersonId>) -> Judgement {
+    person.map_or(Judgement::Refused(Reason::Rank), |person| Judgement::Pending(Dep::Role(person)))
+}
+
+fn judge_tombstone(
+    members: &Members,
+    header: &Header,
+    subject: Option<SubjectFacts>,
+    tombstone: Tombstone,
+) -> Judgement {
     if tombstone.subject() != header.subject {
         return Judgement::Refused(Reason::FalseTombstone);
     }
+    let erasable = |kind: Kind| rules::of(kind).map(|rule| rule.erasable);
     match &tombstone {
-        // Two signatures and what they delete come with the trust work; until then it waits and nothing is lost.
-        Tombstone::Administrator { .. } => Judgement::Pending(Dep::Kind(header.kind.0)),
+        Tombstone::Administrator { .. } => {
+            let has = members.roles_at(header.space, header.device, header.seq);
+            if !members.stands_at(header.space, header.device, header.seq) {
+                return Judgement::Pending(Dep::Readmission(header.device));
+            }
+            if !has.contains(&Role::Administrator) && !has.contains(&Role::Board) {
+                return lacks_role(members.person_in(header.space, header.device));
+            }
+            // It shows no proof of what it is about, so that must be here.
+            match subject {
+                None => return Judgement::Pending(Dep::Subject(header.space, header.subject)),
+                Some(facts) if erasable(facts.kind) == Some(Erasable::Never) => {
+                    return Judgement::Refused(Reason::NotErasable);
+                }
+                Some(_) => {}
+            }
+        }
         Tombstone::Owner { kind, .. } => {
             if !tombstone.proves_itself(members.wijk(), header.space) {
-                Judgement::Refused(Reason::FalseTombstone)
-            } else if rules::of(*kind).is_some_and(|rule| !rule.erasable) {
-                Judgement::Refused(Reason::NotErasable)
-            } else {
-                Judgement::Present(Counted { record: Record::Tombstone(tombstone), change: None })
+                return Judgement::Refused(Reason::FalseTombstone);
+            }
+            if erasable(*kind).is_some_and(|erasable| erasable != Erasable::Owner) {
+                return Judgement::Refused(Reason::NotErasable);
             }
         }
     }
+    Judgement::Present(Counted { record: Record::Tombstone(tombstone), change: None })
 }
 
 /// Waits until the contribution is here. An erased or refused one is no hindrance: nothing hangs on it any more.
@@ -230,7 +324,7 @@ fn judge_change(
         match known.subject(header.space, replaced)? {
             None => return Ok(Judgement::Pending(Dep::Subject(header.space, replaced))),
             // Only one's own words can be taken over: an answer to them comes along.
-            Some(facts) if facts.owner.is_none() || facts.owner != members.person(header.device) => {
+            Some(facts) if facts.owner.is_none() || facts.owner != members.person_in(header.space, header.device) => {
                 return Ok(Judgement::Refused(Reason::Owner));
             }
             Some(_) => {}
@@ -272,4 +366,10 @@ fn judge_change(
 #[must_use]
 pub fn is_document(kind: Kind) -> bool {
     rules::of(kind).is_some_and(|rule| rule.form == Form::Document)
+}
+
+/// Whether a kind says who belongs, and is folded as one set.
+#[must_use]
+pub fn is_membership(kind: Kind) -> bool {
+    rules::of(kind).is_some_and(|rule| rule.form == Form::Membership)
 }

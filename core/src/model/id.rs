@@ -74,6 +74,19 @@ id!(
     /// The public half of an invitation card's key.
     InvitationKey, 32
 );
+id!(
+    /// A generation of a closed space's key pair: hash of its public half.
+    GenerationId, 16
+);
+id!(
+    /// What the holder of a receipt looks for: hash of the public half of the receipt's key.
+    ReplyId, 16
+);
+
+id!(
+    /// Cards that were made together.
+    BatchId, 8
+);
 
 /// Who may read and write together, and the unit of sync.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +123,15 @@ impl SpaceId {
         let mut bytes = vec![number];
         bytes.extend(id.iter().flatten());
         bytes
+    }
+
+    /// Whether its bodies are sealed to a key of its own, and each device writes in it with a key of its own.
+    #[must_use]
+    pub fn is_closed(self) -> bool {
+        match self {
+            Self::Members | Self::Open | Self::Ballot => false,
+            Self::Board | Self::Inbox | Self::Circle(_) | Self::Own(_) => true,
+        }
     }
 
     /// From its byte form.

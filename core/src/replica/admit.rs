@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::rows::{EntryRow, Head, Kept, Place, SubjectRow};
 use super::txn::Txn;
-use super::{Replica, ReplicaError, Side};
+use super::{Replica, ReplicaError, Side, standing};
 use crate::entry::codec::{Opening, Record};
 use crate::entry::run::{Cursor, Rebuilt, RunError};
 use crate::entry::subject::body_hash;
 use crate::entry::{Header, Kind, Run, Salt, Signature, Tombstone, sign};
-use crate::gate::body::{Judgement, SubjectState};
+use crate::gate::body::{Judgement, SubjectState, is_membership};
 use crate::gate::limits::{BATCH_ENTRIES_MAX, PENDING_BODIES_MAX, PENDING_BODIES_PER_DEVICE_MAX};
 use crate::gate::{Dep, Reason, Verdict};
-use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
+use crate::model::{Cut, DeviceId, EntryId, Role, SpaceId, SubjectId};
 use crate::store::{Table, keys};
 
 /// Runs with the order in which their entries stand in a log: each number names the run whose next entry comes. Without an
@@ -116,6 +116,15 @@ pub enum BatchRefusal {
     /// Another device joined with the same card.
     #[error("this card was used by another device")]
     CardUsed,
+    /// The card was withdrawn before anybody used it.
+    #[error("this card was withdrawn")]
+    CardWithdrawn,
+    /// The device or its person no longer belongs.
+    #[error("{device:?} no longer belongs to this wijk")]
+    Revoked {
+        /// Device.
+        device: DeviceId,
+    },
     /// The card isn't known (any more), or its signature is wrong.
     #[error("this card isn't known in this wijk")]
     CardUnknown,
@@ -143,7 +152,7 @@ impl Replica {
     /// When the batch is refused whole; then nothing changed.
     pub fn admit(&mut self, space: SpaceId, batch: &RunBatch) -> Result<Admitted, BatchRefusal> {
         let rebuilt = self.rebuild(space, batch)?;
-        let mut txn = Txn::new(self);
+        let mut txn = Txn::new(self, false);
         let mut admitted = Admitted::default();
         let mut closing = BTreeMap::new();
         for run in &batch.runs {
@@ -167,7 +176,7 @@ impl Replica {
         body: Vec<u8>,
         signature: Signature,
     ) -> Result<Admitted, ReplicaError> {
-        let mut txn = Txn::new(self);
+        let mut txn = Txn::new(self, true);
         let mut admitted = Admitted::default();
         let rebuilt = Rebuilt { header, id, body: Some(body), unchecked: false, opening };
         place(&mut txn, rebuilt, Some(signature), &mut admitted).map_err(|refusal| match refusal {
@@ -191,7 +200,12 @@ impl Replica {
         }
         for run in &batch.runs {
             let expected = self.head(space, run.device).map_or(0, |head| head.seq + 1);
-            let belongs = space == SpaceId::Members || self.members.is_member(run.device);
+            // In `members` a card lets somebody in, in closed spaces a right: what is said decides there (`header_allows`).
+            let belongs = space == SpaceId::Members || space.is_closed() || self.members.is_member(run.device);
+            let last = run.first_seq + run.entries.len() as u64;
+            if self.side == Side::Server && last > expected && self.is_revoked(space, run.device) {
+                return Err(BatchRefusal::Revoked { device: run.device });
+            }
             if !belongs && self.members.person(run.device).is_none() {
                 return Err(BatchRefusal::NotMember { device: run.device });
             }
@@ -204,7 +218,7 @@ impl Replica {
         let mut rebuilt = Vec::with_capacity(count);
         // Two runs of one device must tell the same story where they overlap, or its chain would be sewn from two.
         let mut ids: BTreeMap<(DeviceId, u64), EntryId> = BTreeMap::new();
-        let lookup = Txn::new(self);
+        let lookup = Txn::new(self, false);
         let run_after_run =
             batch.runs.iter().enumerate().flat_map(|(at, run)| std::iter::repeat_n(at, run.entries.len()));
         let given = batch.order.iter().map(|at| *at as usize);
@@ -233,6 +247,12 @@ impl Replica {
             }
         }
         Ok(rebuilt)
+    }
+
+    /// Whether whoever writes with a key no longer belongs.
+    fn is_revoked(&self, space: SpaceId, key: DeviceId) -> bool {
+        self.members.device_behind(space, key).is_some_and(|device| self.members.is_revoked(device))
+            || self.members.closed(space).is_some_and(|closed| closed.removed.contains_key(&key))
     }
 
     /// Compares an entry with what stands at its place, and its link with the chain's end.
@@ -294,8 +314,8 @@ fn place(
     let signature = if news == News::Again { held } else { signature };
     let mut wakes = VecDeque::new();
     let judged = judge(txn, &entry)?;
-    if news == News::Placed && space == SpaceId::Members {
-        header_allows(txn, device, kind, &judged)?;
+    if news == News::Placed && (space == SpaceId::Members || space.is_closed()) {
+        header_allows(txn, space, device, kind, &judged)?;
     }
     let (kept, record) = keep(txn, &entry, judged, &mut wakes)?;
     let row = EntryRow {
@@ -317,13 +337,47 @@ fn place(
             txn.put(Table::Subject, keys::subject_entry(space, subject, device, seq), Vec::new());
         }
     }
-    if let Some(Record::Tombstone(Tombstone::Owner { kind, device, .. })) = &record {
-        txn.erase(space, subject, *kind, *device)?;
-        // What waited for this subject waits no longer: it hangs on nothing now.
-        wakes.push_back(Dep::Subject(space, subject));
+    if let Some(Record::Tombstone(tombstone)) = &record {
+        erase(txn, at, tombstone, &mut wakes)?;
     }
+    let cut = cut_of(record.as_ref());
     admitted.entries.push(Outcome { place: at, id: entry.id, kind, subject, verdict, news, record });
+    if let Some(cut) = cut {
+        standing::end_chain(txn, &cut.end, admitted)?;
+    }
+    standing::turn(txn, admitted, &mut wakes)?;
     wake_all(txn, wakes, admitted)
+}
+
+fn cut_of(record: Option<&Record>) -> Option<Cut> {
+    match record {
+        Some(Record::Cut(cut)) => Some(cut.clone()),
+        _ => None,
+    }
+}
+
+/// Drops what a tombstone erases: its owner's at once, staff's when a second one has signed.
+fn erase(txn: &mut Txn<'_>, at: Place, tombstone: &Tombstone, wakes: &mut VecDeque<Dep>) -> Result<(), BatchRefusal> {
+    let (space, subject) = (at.space, tombstone.subject());
+    let (kind, device) = match tombstone {
+        Tombstone::Owner { kind, device, .. } => (*kind, *device),
+        Tombstone::Administrator { .. } => {
+            let has = txn.members().roles_at(space, at.device, at.seq);
+            let (Some(person), Some(row)) =
+                (txn.members().person_in(space, at.device), txn.subject_row(space, subject)?)
+            else {
+                return Ok(());
+            };
+            if !txn.staff_wants_erased(space, subject, person, has.contains(&Role::Administrator))? {
+                return Ok(());
+            }
+            (row.kind, row.creator.map_or(DeviceId::ZERO, |(device, _)| device))
+        }
+    };
+    txn.erase(space, subject, kind, device)?;
+    // What waited for this subject waits no longer: it hangs on nothing now.
+    wakes.push_back(Dep::Subject(space, subject));
+    Ok(())
 }
 
 fn judge(txn: &mut Txn<'_>, entry: &Rebuilt) -> Result<Option<Judgement>, ReplicaError> {
@@ -338,12 +392,24 @@ fn judge(txn: &mut Txn<'_>, entry: &Rebuilt) -> Result<Option<Judgement>, Replic
     }
 }
 
-/// The header question in the space `members`: only who belongs, or shows a card, gets a place.
-fn header_allows(txn: &Txn<'_>, device: DeviceId, kind: Kind, judged: &Option<Judgement>) -> Result<(), BatchRefusal> {
-    let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);
+/// The header question in `members` and closed spaces: only who belongs there, or shows a card or a right, gets a place.
+fn header_allows(
+    txn: &Txn<'_>,
+    space: SpaceId,
+    device: DeviceId,
+    kind: Kind,
+    judged: &Option<Judgement>,
+) -> Result<(), BatchRefusal> {
+    let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device) || txn.is_own_write();
+    let members = txn.members();
+    let belongs = match space {
+        SpaceId::Members => members.is_member(device),
+        _ => members.device_behind(space, device).is_some() || members.server_key(device).is_some(),
+    };
     match judged {
         Some(Judgement::CardUsed) => Err(BatchRefusal::CardUsed),
-        _ if own || txn.members().is_member(device) => Ok(()),
+        Some(Judgement::CardWithdrawn) => Err(BatchRefusal::CardWithdrawn),
+        _ if own || belongs => Ok(()),
         Some(Judgement::Pending(Dep::Card(_))) => Err(BatchRefusal::CardUnknown),
         Some(Judgement::Refused(_)) if kind == Kind::JOIN => Err(BatchRefusal::CardUnknown),
         _ => Err(BatchRefusal::NotMember { device }),
@@ -365,10 +431,13 @@ fn keep(
     };
     let (kept, record, state) = match judged {
         Judgement::CardUsed => return Err(BatchRefusal::CardUsed),
+        Judgement::CardWithdrawn => return Err(BatchRefusal::CardWithdrawn),
         Judgement::Erased => (Kept::Erased, None, None),
         Judgement::Pending(dep) => {
-            let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);
-            let dep = if own && kind == Kind::JOIN { Dep::Log(device) } else { dep };
+            let own = txn.is_own_write() || matches!(txn.replica().side, Side::Phone { device: own } if own == device);
+            // Records of `members` are judged as a set: whatever changes it says which of them count now.
+            let is_log = matches!(dep, Dep::Log(_));
+            let dep = if space == SpaceId::Members && is_membership(kind) && !is_log { Dep::Membership } else { dep };
             if txn.replica().side == Side::Server && txn.waiting_of(device) >= PENDING_BODIES_PER_DEVICE_MAX {
                 return Err(BatchRefusal::Quota { device });
             }
@@ -384,7 +453,7 @@ fn keep(
             (kept, None, Some(SubjectState::Pending))
         }
         Judgement::Refused(reason) => {
-            let own = matches!(txn.replica().side, Side::Phone { device: own } if own == device);
+            let own = txn.is_own_write() || matches!(txn.replica().side, Side::Phone { device: own } if own == device);
             (Kept::Refused(Verdict::Refused(reason), own.then_some(body)), None, Some(SubjectState::Refused))
         }
         Judgement::Present(counted) => {
@@ -392,14 +461,14 @@ fn keep(
                 txn.remember_change(subject, facts);
                 wakes.push_back(Dep::Change(subject, facts.hash));
             }
-            wakes.extend(released_by(device, &counted.record));
+            wakes.extend(released_by(device, entry.id, &counted.record));
             (Kept::Present(body), Some(counted.record), Some(SubjectState::Live))
         }
     };
     if let (Some(opening), Some(state)) = (entry.opening, state) {
         let taken = matches!(kept, Kept::Refused(Verdict::Refused(Reason::SubjectTaken), _));
         if !taken {
-            let owner = txn.members().person(device);
+            let owner = txn.members().person_in(space, device);
             let opening = Some((opening.seed, opening.commit));
             let row = SubjectRow { state, kind, creator: Some((device, seq)), owner, opening };
             txn.put(Table::Subject, keys::subject(space, subject), row.encode());
@@ -411,15 +480,33 @@ fn keep(
     Ok((kept, record))
 }
 
-/// What a record of the space `members` makes possible for others.
-fn released_by(device: DeviceId, record: &Record) -> Vec<Dep> {
+/// What a record about who belongs makes possible for others.
+pub(super) fn released_by(device: DeviceId, id: EntryId, record: &Record) -> Vec<Dep> {
     match record {
         Record::Genesis(_) => vec![Dep::Root],
         Record::Invitation(invitation) => vec![Dep::Card(invitation.key)],
         Record::Join(join) => vec![Dep::Device(device), Dep::Role(join.person)],
         Record::Grant(grant) => vec![Dep::Role(grant.person)],
-        Record::Directory(_) | Record::Server(_) => Vec::new(),
-        Record::Change(_) | Record::Voice(_) | Record::Decision(_) | Record::Tombstone(_) => Vec::new(),
+        Record::CircleCard(card) => vec![Dep::Card(*card)],
+        Record::Epoch(_) | Record::Enrolment(_) => vec![Dep::Device(device)],
+        Record::Revocation(_) => vec![Dep::Statement(id)],
+        Record::Server(_)
+        | Record::Directory(_)
+        | Record::Change(_)
+        | Record::Voice(_)
+        | Record::Decision(_)
+        | Record::Tombstone(_)
+        | Record::Cut(_)
+        | Record::Settlement(_)
+        | Record::Withdrawal(_)
+        | Record::Organisation(_)
+        | Record::Generation(_)
+        | Record::Wrap(_)
+        | Record::Sealed(_)
+        | Record::Answer(_)
+        | Record::Count(_)
+        | Record::Tally(_)
+        | Record::Ruling(_) => Vec::new(),
     }
 }
 
@@ -455,13 +542,17 @@ fn wake_all(txn: &mut Txn<'_>, mut wakes: VecDeque<Dep>, admitted: &mut Admitted
             let rebuilt = Rebuilt { header, id: row.id, body: Some(body), unchecked: false, opening };
             let judged = match judge(txn, &rebuilt)? {
                 // It has its place already (on the phone that wrote it), so it can only be refused there.
-                Some(Judgement::CardUsed) => Some(Judgement::Refused(Reason::CardUsed)),
+                Some(Judgement::CardUsed | Judgement::CardWithdrawn) => Some(Judgement::Refused(Reason::CardUsed)),
                 judged => judged,
             };
             let (kept, record) = keep(txn, &rebuilt, judged, &mut wakes)?;
             let verdict = kept.verdict();
             let moved = verdict != Verdict::Pending;
             txn.put(Table::Entry, at.encode(), EntryRow { kept, ..row.clone() }.encode());
+            if let Some(Record::Tombstone(tombstone)) = &record {
+                erase(txn, at, tombstone, &mut wakes)?;
+            }
+            let cut = cut_of(record.as_ref());
             if moved {
                 let (kind, subject) = (row.kind, row.subject);
                 admitted.woken.push(Outcome {
@@ -474,6 +565,10 @@ fn wake_all(txn: &mut Txn<'_>, mut wakes: VecDeque<Dep>, admitted: &mut Admitted
                     record,
                 });
             }
+            if let Some(cut) = cut {
+                standing::end_chain(txn, &cut.end, admitted)?;
+            }
+            standing::turn(txn, admitted, &mut wakes)?;
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Values of a replica's rows, as bytes. Read back strictly: a row that has another form is damage, and is reported.
 
+use std::collections::BTreeMap;
+
 use crate::cbor::{CborError, Reader, Writer};
 use crate::entry::header::Extra;
 use crate::entry::{EraseCommit, Kind, Seed, Signature};
@@ -208,6 +210,32 @@ impl SubjectRow {
     }
 }
 
+/// Who of staff wants a subject erased, and whether as an administrator, to bytes.
+#[must_use]
+pub fn encode_staff(staff: &BTreeMap<PersonId, bool>) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.array(staff.len());
+    for (person, administrator) in staff {
+        w.array(2).bytes(person.as_bytes()).bool(*administrator);
+    }
+    w.finish()
+}
+
+/// The same from bytes; nobody, where there is no row.
+///
+/// # Errors
+/// When they have another form.
+pub fn decode_staff(bytes: Option<&[u8]>) -> Result<BTreeMap<PersonId, bool>, CborError> {
+    let Some(bytes) = bytes else { return Ok(BTreeMap::new()) };
+    let mut r = Reader::new(bytes);
+    let len = r.array(bytes.len())?;
+    let staff = (0..len).map(|_| {
+        r.array_of(2)?;
+        Ok((PersonId::new(r.exact()?), r.bool()?))
+    });
+    staff.collect()
+}
+
 /// Where an entry stands in its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -276,6 +304,9 @@ pub fn encode_dep(dep: &Dep) -> Vec<u8> {
         Dep::Change(subject, hash) => w.array(3).uint(5).bytes(subject.as_bytes()).bytes(hash),
         Dep::Kind(kind) => w.array(2).uint(6).uint(*kind),
         Dep::Log(device) => w.array(2).uint(7).bytes(device.as_bytes()),
+        Dep::Statement(id) => w.array(2).uint(8).bytes(id.as_bytes()),
+        Dep::Readmission(device) => w.array(2).uint(9).bytes(device.as_bytes()),
+        Dep::Membership => w.array(1).uint(10),
     };
     w.finish()
 }
@@ -299,6 +330,9 @@ pub fn decode_dep(bytes: &[u8]) -> Result<Dep, CborError> {
         5 => Dep::Change(SubjectId::new(r.exact()?), r.exact()?),
         6 => Dep::Kind(r.uint()?),
         7 => Dep::Log(DeviceId::new(r.exact()?)),
+        8 => Dep::Statement(EntryId::new(r.exact()?)),
+        9 => Dep::Readmission(DeviceId::new(r.exact()?)),
+        10 => Dep::Membership,
         _ => return Err(r.error("a dependency")),
     })
 }

@@ -9,8 +9,8 @@ use crate::cbor::{CborError, Reader, Writer};
 use crate::entry::{Header, Kind, Salt};
 use crate::gate::Dep;
 use crate::gate::body::{self, ChangeFacts, Judgement, Known, SubjectFacts, SubjectState};
-use crate::membership::Members;
-use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
+use crate::membership::{Flip, Members};
+use crate::model::{DeviceId, EntryId, PersonId, SpaceId, SubjectId};
 use crate::store::{StoreError, Table, keys};
 
 pub(super) struct Txn<'r> {
@@ -21,6 +21,9 @@ pub(super) struct Txn<'r> {
     waiting_before: usize,
     begins_waiting: Vec<(Dep, Place)>,
     stops_waiting: Vec<(Dep, Place)>,
+    flips: Vec<Flip>,
+    /// Whether this device is writing, rather than taking what came.
+    own_write: bool,
 }
 
 /// What a finished admission hands over.
@@ -33,8 +36,10 @@ pub(super) struct Done {
 }
 
 impl<'r> Txn<'r> {
-    pub(super) fn new(replica: &'r Replica) -> Self {
+    pub(super) fn new(replica: &'r Replica, own_write: bool) -> Self {
         Self {
+            own_write,
+            flips: Vec::new(),
             replica,
             rows: BTreeMap::new(),
             heads: BTreeMap::new(),
@@ -99,10 +104,25 @@ impl<'r> Txn<'r> {
         creates: bool,
         body: &[u8],
     ) -> Result<Judgement, StoreError> {
+        // Of two devices with one card the log names the one that is in: until then a join is only this phone's own word.
+        if self.own_write && header.kind == Kind::JOIN {
+            return Ok(Judgement::Pending(Dep::Log(header.device)));
+        }
         let mut members = std::mem::replace(&mut self.members, Cow::Borrowed(&self.replica.members));
-        let judgement = body::judge(self, &mut members, header, id, creates, body);
-        self.members = members;
+        let mut flips = std::mem::take(&mut self.flips);
+        let judgement = body::judge(self, &mut members, header, id, creates, body, &mut flips);
+        (self.members, self.flips) = (members, flips);
         judgement
+    }
+
+    /// Whether this device is writing, rather than taking what came.
+    pub(super) fn is_own_write(&self) -> bool {
+        self.own_write
+    }
+
+    /// Records of who belongs that began or ceased to count since this was asked last.
+    pub(super) fn take_flips(&mut self) -> Vec<Flip> {
+        std::mem::take(&mut self.flips)
     }
 
     pub(super) fn entry(&self, place: Place) -> Result<Option<EntryRow>, ReplicaError> {
@@ -163,7 +183,7 @@ impl<'r> Txn<'r> {
     }
 
     /// The entry at `place` waits no longer, whatever it waited for.
-    fn stop_waiting(&mut self, place: Place) -> Result<(), ReplicaError> {
+    pub(super) fn stop_waiting(&mut self, place: Place) -> Result<(), ReplicaError> {
         let Some(row) = self.get(Table::Pending, place.encode())? else { return Ok(()) };
         let dep = rows::decode_dep(&row).map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
         self.waits_no_longer(dep, place);
@@ -177,6 +197,55 @@ impl<'r> Txn<'r> {
         let mut w = Writer::new();
         w.array(2).uint(facts.seq).bytes(&facts.hash);
         self.put(Table::Change, keys::actor(subject, &facts.actor), w.finish());
+    }
+
+    /// Forgets a change that no longer counts.
+    pub(super) fn forget_change(&mut self, subject: SubjectId, facts: &ChangeFacts, before: Option<(u64, [u8; 32])>) {
+        self.delete(Table::Change, keys::change(subject, &facts.hash));
+        match before {
+            Some((seq, hash)) => {
+                let mut w = Writer::new();
+                w.array(2).uint(seq).bytes(&hash);
+                self.put(Table::Change, keys::actor(subject, &facts.actor), w.finish());
+            }
+            None => self.delete(Table::Change, keys::actor(subject, &facts.actor)),
+        }
+    }
+
+    /// Whether an entry that counted still may: asked of records whose chain lost a role, not its whole standing.
+    pub(super) fn still_counts(&self, at: Place, row: &EntryRow) -> Result<bool, ReplicaError> {
+        if !self.members.stands_at(at.space, at.device, at.seq) {
+            return Ok(false);
+        }
+        let owner = self.subject_row(at.space, row.subject)?.and_then(|subject| subject.owner);
+        Ok(body::may_write(&self.members, (at.space, at.device, at.seq), row.kind, row.creates, owner))
+    }
+
+    /// Notes that somebody of staff wants a subject erased; returns whether it is to be erased now: two persons, one of them
+    /// an administrator.
+    pub(super) fn staff_wants_erased(
+        &mut self,
+        space: SpaceId,
+        subject: SubjectId,
+        person: PersonId,
+        administrator: bool,
+    ) -> Result<bool, ReplicaError> {
+        let key = keys::subject_staff(space, subject);
+        let mut staff = rows::decode_staff(self.get(Table::Subject, key.clone())?.as_deref())
+            .map_err(|cause| ReplicaError::Row { table: Table::Subject, cause })?;
+        *staff.entry(person).or_insert(false) |= administrator;
+        self.put(Table::Subject, key, rows::encode_staff(&staff));
+        Ok(staff.len() >= 2 && staff.values().any(|administrator| *administrator))
+    }
+
+    /// The places of a subject's entries, the creating one first, those included that no store has yet.
+    pub(super) fn places_of(&self, space: SpaceId, subject: SubjectId) -> Result<Vec<Place>, ReplicaError> {
+        let creator = self.subject_row(space, subject)?.and_then(|row| row.creator);
+        let mut places: Vec<Place> = creator.map(|(device, seq)| Place { space, device, seq }).into_iter().collect();
+        let about = self.keys_with(Table::Subject, &keys::subject_entries(space, subject))?;
+        let about = about.iter().filter_map(|key| keys::parse_subject_entry(key));
+        places.extend(about.map(|(device, seq)| Place { space, device, seq }));
+        Ok(places)
     }
 
     /// The keys that begin with `prefix`, those included that no store has yet: a server commits many pushes together.
@@ -207,11 +276,7 @@ impl<'r> Txn<'r> {
         device: DeviceId,
     ) -> Result<(), ReplicaError> {
         let known = self.subject_row(space, subject)?;
-        let about = self.keys_with(Table::Subject, &keys::subject_entries(space, subject))?;
-        let about = about.iter().filter_map(|key| keys::parse_subject_entry(key));
-        let mut places: Vec<Place> = about.map(|(device, seq)| Place { space, device, seq }).collect();
-        places.extend(known.as_ref().and_then(|row| row.creator).map(|(device, seq)| Place { space, device, seq }));
-        for place in places {
+        for place in self.places_of(space, subject)? {
             if let Some(mut entry) = self.entry(place)?
                 && entry.kind != Kind::TOMBSTONE
             {
@@ -227,7 +292,7 @@ impl<'r> Txn<'r> {
             state: SubjectState::Erased,
             kind: known.as_ref().map_or(kind, |row| row.kind),
             creator: known.as_ref().and_then(|row| row.creator),
-            owner: known.as_ref().and_then(|row| row.owner).or_else(|| self.members.person(device)),
+            owner: known.as_ref().and_then(|row| row.owner).or_else(|| self.members.person_in(space, device)),
             opening: None,
         };
         self.put(Table::Subject, keys::subject(space, subject), row.encode());

@@ -3,10 +3,14 @@
 //! Both are state machines. The shell gives pushes of many connections to [`Server::admit`] in groups, so that one flush
 //! serves all of them, and sends nothing that [`Server`] has not committed.
 
+mod drops;
+mod word;
+
+pub use drops::{DROPS_PER_DEVICE_MAX, DropJob, HELD_MAX, RELEASE_AT};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::phone::SPACES;
 use super::pieces::{PieceError, PieceReader};
 use super::wire::{Frame, Receipt, ReceiptLine, RefusalCode};
 use super::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
@@ -90,6 +94,9 @@ pub struct Server {
     replica: Replica,
     log: Arc<dyn Log>,
     keys: ServerKeys,
+    /// Drops that are held, and how many each device brought since the last release. In memory only: on disk nothing says who.
+    held: usize,
+    dropped_by: BTreeMap<DeviceId, usize>,
 }
 
 impl Server {
@@ -100,7 +107,9 @@ impl Server {
     pub fn open(wijk: WijkId, keys: ServerKeys, store: Arc<dyn Store>) -> Result<Self, ServerError> {
         let replica = Replica::open(wijk, Side::Server, Arc::clone(&store))?;
         let log = Arc::new(StoreLog::new(store, wijk, keys.epoch));
-        Ok(Self { replica, log, keys })
+        let mut server = Self { replica, log, keys, held: 0, dropped_by: BTreeMap::new() };
+        server.count_held()?;
+        Ok(server)
     }
 
     /// Who belongs.
@@ -156,18 +165,15 @@ impl Server {
                 return Err(error.into());
             }
             if let Ok(admitted) = &result {
-                for (space, items) in items_of(admitted, day) {
-                    let append = match appends.entry(space) {
-                        std::collections::btree_map::Entry::Occupied(slot) => slot.into_mut(),
-                        std::collections::btree_map::Entry::Vacant(slot) => {
-                            let expected_next = self.log.head(space)?.next;
-                            slot.insert(Append { space, expected_next, pushes: Vec::new() })
-                        }
-                    };
-                    append.pushes.push(items);
-                }
+                self.number(admitted, day, &mut appends)?;
+            }
+            for said in self.answer_to(job, &result)? {
+                self.number(&said, day, &mut appends)?;
             }
             results.push(result);
+        }
+        if let Some(said) = self.present_itself()? {
+            self.number(&said, day, &mut appends)?;
         }
         let rows = self.replica.take_rows();
         let appends: Vec<Append> = appends.into_values().collect();
@@ -180,6 +186,46 @@ impl Server {
             Err(refusal) => Ok(refused(job, &refusal)),
         });
         Ok((answers.collect::<Result<_, _>>()?, appends.iter().map(|append| append.space).collect()))
+    }
+
+    /// What the server itself has to say about a push.
+    fn answer_to(
+        &mut self,
+        job: &PushJob,
+        result: &Result<Admitted, BatchRefusal>,
+    ) -> Result<Vec<Admitted>, ServerError> {
+        match result {
+            Ok(admitted) => self.follow_up(admitted),
+            Err(BatchRefusal::CardUsed | BatchRefusal::CardWithdrawn) => {
+                let cards: Vec<_> = word::cards_of(&job.batch).collect();
+                let said = cards.into_iter().map(|card| self.settle(card));
+                said.filter_map(Result::transpose).collect()
+            }
+            Err(BatchRefusal::Fork { device, seq }) => {
+                Ok(self.settle_fork(job.space, *device, *seq)?.into_iter().collect())
+            }
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Gives what was admitted its numbers in the logs.
+    fn number(
+        &self,
+        admitted: &Admitted,
+        day: u32,
+        appends: &mut BTreeMap<SpaceId, Append>,
+    ) -> Result<(), ServerError> {
+        for (space, items) in items_of(admitted, day) {
+            let append = match appends.entry(space) {
+                std::collections::btree_map::Entry::Occupied(slot) => slot.into_mut(),
+                std::collections::btree_map::Entry::Vacant(slot) => {
+                    let expected_next = self.log.head(space)?.next;
+                    slot.insert(Append { space, expected_next, pushes: Vec::new() })
+                }
+            };
+            append.pushes.push(items);
+        }
+        Ok(())
     }
 
     fn receipt(&self, job: &PushJob, admitted: &Admitted) -> Result<Frame, ServerError> {
@@ -255,6 +301,8 @@ fn refused(job: &PushJob, refusal: &BatchRefusal) -> Frame {
         BatchRefusal::NotMember { .. } => (RefusalCode::NotMember, None),
         BatchRefusal::CardUsed => (RefusalCode::CardUsed, None),
         BatchRefusal::CardUnknown => (RefusalCode::CardUnknown, None),
+        BatchRefusal::CardWithdrawn => (RefusalCode::CardWithdrawn, None),
+        BatchRefusal::Revoked { .. } => (RefusalCode::Revoked, None),
         BatchRefusal::Quota { .. } | BatchRefusal::Replica(_) => (RefusalCode::NotNow, None),
     };
     Frame::Refused { push: Some(job.push), space: job.space, code, expected_seq }
@@ -267,6 +315,8 @@ pub enum ServerEffect {
     Send(Frame),
     /// Give this to [`Server::admit`], and send its answer.
     Admit(PushJob),
+    /// Give this to [`Server::take_drop`], and send its answer.
+    Drop(DropJob),
     /// From now on send pieces of this space, beginning at this head, and a signed head whenever its end is reached.
     Follow(SpaceId, LogHead),
     /// End the connection; the text is for the server's own log and holds no personal data.
@@ -318,22 +368,13 @@ impl Session {
         };
         match frame {
             Frame::Push { push, space, batch } => {
-                // Closed spaces come with their keys; until then nobody can write there either.
-                if !SPACES.contains(&space) {
-                    let code = RefusalCode::NotReadable;
-                    return vec![ServerEffect::Send(Frame::Refused {
-                        push: Some(push),
-                        space,
-                        code,
-                        expected_seq: None,
-                    })];
-                }
                 if batch.runs.iter().any(|run| run.entries.is_empty()) {
                     return vec![ServerEffect::Close("a run without entries")];
                 }
                 vec![ServerEffect::Admit(PushJob { push, space, batch })]
             }
             Frame::Subscribe { space, epoch, cursor } => self.subscribe(device, space, epoch, cursor, members, reader),
+            Frame::Drop { drop, envelope } => vec![ServerEffect::Drop(DropJob { drop, envelope })],
             Frame::Bye => vec![ServerEffect::Close("said goodbye")],
             _ => vec![ServerEffect::Close("a frame that only servers send")],
         }
@@ -348,13 +389,7 @@ impl Session {
         members: &Members,
         reader: &PieceReader,
     ) -> Vec<ServerEffect> {
-        let readable = match space {
-            SpaceId::Members => true,
-            SpaceId::Open => members.is_member(device),
-            // Closed spaces come with their keys; until then nobody reads them here.
-            SpaceId::Board | SpaceId::Inbox | SpaceId::Ballot | SpaceId::Circle(_) | SpaceId::Own(_) => false,
-        };
-        if !readable {
+        if !members.may_read(device, space) {
             let code = RefusalCode::NotReadable;
             return vec![ServerEffect::Send(Frame::Refused { push: None, space, code, expected_seq: None })];
         }

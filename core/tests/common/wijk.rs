@@ -214,7 +214,7 @@ impl Wijk {
             self.cards, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 9,
         ]);
         let key = InvitationKey::new(*card.id().as_bytes());
-        self.member_record(Kind::INVITATION, &Record::Invitation(Invitation { key, role }));
+        self.member_record(Kind::INVITATION, &Record::Invitation(Invitation::to_role(key, role)));
         card
     }
 
@@ -242,7 +242,7 @@ impl Wijk {
     }
 
     pub fn grant(&mut self, person: PersonId, role: Role) -> Made {
-        self.member_record(Kind::GRANT, &Record::Grant(Grant { person, role }));
+        self.member_record(Kind::GRANT, &Record::Grant(Grant::of(person, role)));
         self.members.last().unwrap().clone()
     }
 

@@ -47,8 +47,8 @@ fn records() -> Vec<(&'static str, Kind, bool, Record)> {
     let join = Join { invitation: key, person: PERSON, proof: [0x3f; 64], encryption_key: [0x66; 32] };
     vec![
         ("genesis", Kind::GENESIS, true, Record::Genesis(device())),
-        ("grant", Kind::GRANT, true, Record::Grant(Grant { person: PERSON, role: Role::Board })),
-        ("invitation", Kind::INVITATION, true, Record::Invitation(Invitation { key, role: Role::Facilitator })),
+        ("grant", Kind::GRANT, true, Record::Grant(Grant::of(PERSON, Role::Board))),
+        ("invitation", Kind::INVITATION, true, Record::Invitation(Invitation::to_role(key, Role::Facilitator))),
         ("join", Kind::JOIN, true, Record::Join(join)),
         ("server", Kind::SERVER, true, Record::Server(ServerIdentity { key: DeviceId::new([0x5a; 32]) })),
         ("directory", Kind::DIRECTORY, true, Record::Directory(directory())),
