@@ -1,12 +1,13 @@
-//! An honest evening in a small wijk: entries of every kind, written by phones and synced by a server. Tests of hostile peers
+//! An honest evening in a small wijk: entries of nearly every kind, written by phones and synced by a server. Tests of hostile peers
 //! begin from it, and look afterwards whether it still stands.
 
-use samenspraak_core::app::{Command, Reply};
+use samenspraak_core::app::{Command, Reply, Sealing};
 use samenspraak_core::document::Splice;
 use samenspraak_core::document::meeting::MeetingEdit;
-use samenspraak_core::model::{Choice, Content, Decision, Outcome, Role, SubjectId};
+use samenspraak_core::membership::circle::CircleLink;
+use samenspraak_core::model::{Choice, Content, Decision, Outcome, Role, SpaceId, SubjectId};
 
-use crate::world::{Phone, World};
+use crate::world::{DAY, Phone, World};
 
 /// See the module. All phones have synced, and everything is on the server.
 pub struct Conversation {
@@ -28,6 +29,8 @@ pub struct Conversation {
     pub erased: SubjectId,
     /// Notes that two people wrote.
     pub meeting: SubjectId,
+    /// A circle of the facilitator and the resident, with a note in it.
+    pub circle: SpaceId,
     /// Every frame that was said, in both directions.
     pub said: Vec<Vec<u8>>,
 }
@@ -66,15 +69,31 @@ impl Conversation {
             (join(Role::Facilitator), join(Role::Board), join(Role::Administrator));
         let (resident, neighbour) = (join(Role::Resident), join(Role::Resident));
         let none = SubjectId::ZERO;
-        let (contribution, erased, meeting, said) = (none, none, none, Vec::new());
-        let mut evening =
-            Self { world, facilitator, board, administrator, resident, neighbour, contribution, erased, meeting, said };
+        let (contribution, erased, meeting, circle, said) = (none, none, none, SpaceId::Open, Vec::new());
+        let mut evening = Self {
+            world,
+            facilitator,
+            board,
+            administrator,
+            resident,
+            neighbour,
+            contribution,
+            erased,
+            meeting,
+            circle,
+            said,
+        };
         evening.everybody_syncs();
         evening.begins();
         // Twice: the first phones that sync do so before the last have sent anything.
         evening.everybody_syncs();
         evening.everybody_syncs();
         evening.goes_on();
+        evening.closed_spaces();
+        evening.everybody_syncs();
+        evening.world.server_mut().release([7; 32], DAY).expect("what was dropped is appended");
+        evening.everybody_syncs();
+        evening.is_answered();
         evening.everybody_syncs();
         evening.everybody_syncs();
         evening
@@ -110,6 +129,36 @@ impl Conversation {
         let taken = saved(world, resident, Command::Edit { subject: self.erased, content: fewer });
         assert_ne!(taken, self.erased, "words that are taken away go with their subject");
         saved(world, resident, Command::Erase(taken));
+    }
+
+    fn closed_spaces(&mut self) {
+        let Self { world, facilitator, board, resident, neighbour, .. } = self;
+        let Ok(Reply::Circle(circle)) = world.ask(facilitator, Command::FoundCircle) else {
+            panic!("a circle is begun")
+        };
+        let Ok(Reply::CircleCards { secrets, .. }) =
+            world.ask(facilitator, Command::InviteToCircle { circle, count: 1 })
+        else {
+            panic!("cards are made")
+        };
+        for secret in secrets {
+            let card = CircleLink { wijk: world.wijk, circle, secret };
+            world.ask(resident, Command::JoinCircle { card }).expect("a card lets in");
+        }
+        let note = Command::WriteNote { space: circle, text: "Onder ons.".into() };
+        world.ask(facilitator, note).expect("a note is written");
+        let note = Command::WriteNote { space: SpaceId::Board, text: "Voor het bestuur.".into() };
+        world.ask(board, note).expect("a note is written");
+        let seal = Command::Seal { space: SpaceId::Inbox, sealing: Sealing::Story(words()) };
+        world.ask(neighbour, seal).expect("a story is sealed");
+        self.circle = circle;
+    }
+
+    fn is_answered(&mut self) {
+        let items = self.board.joined().sealed_items(SpaceId::Inbox).expect("the board reads");
+        let subject = items.first().expect("a story came").subject;
+        let answer = Command::AnswerSealed { space: SpaceId::Inbox, subject, answer: "Er komt iemand kijken.".into() };
+        self.world.ask(&mut self.board, answer).expect("the board answers");
     }
 
     /// The phones of everybody but the root, in a fixed order.

@@ -36,6 +36,9 @@ fn number(frame: &Frame) -> u64 {
         Frame::Current { .. } => 7,
         Frame::Restart { .. } => 8,
         Frame::Bye => 9,
+        Frame::Drop { .. } => 10,
+        Frame::Dropped { .. } => 11,
+        Frame::DropRefused { .. } => 12,
     }
 }
 
@@ -43,7 +46,13 @@ fn number(frame: &Frame) -> u64 {
 fn seeds() -> Vec<Vec<u8>> {
     let space = SpaceId::Open;
     let refused = |push, expected_seq| Frame::Refused { push, space, code: RefusalCode::Gap, expected_seq };
-    let rare = [refused(None, None), refused(Some(3), Some(7)), Frame::Restart { space, epoch: [1; 16] }, Frame::Bye];
+    let rare = [
+        refused(None, None),
+        refused(Some(3), Some(7)),
+        Frame::Restart { space, epoch: [1; 16] },
+        Frame::Bye,
+        Frame::DropRefused { drop: 1, code: RefusalCode::NotNow },
+    ];
     let mut seeds = Conversation::new().said;
     seeds.extend(rare.iter().map(Frame::encode));
     seeds

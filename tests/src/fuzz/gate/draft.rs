@@ -2,20 +2,18 @@
 //! nothing had happened.
 
 use samenspraak_core::cbor::{Fields, Writer as Cbor};
-use samenspraak_core::document::{contribution, meeting};
 use samenspraak_core::entry::codec::{self, CHANGE_BYTES_MAX, DocumentChange, Record};
 use samenspraak_core::entry::header::Extra;
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::entry::subject::{body_hash, subject_id};
-use samenspraak_core::entry::{Header, Kind, Payload, RunEntry, Salt, Signature, Tombstone};
+use samenspraak_core::entry::{Header, Kind, Payload, RunEntry, Salt, Signature};
 use samenspraak_core::gate::change::{parse, preflight};
 use samenspraak_core::model::*;
 
-use super::scene::{ADMINISTRATOR, BOARD, Scene, Subject, Writer, document};
-use crate::conversation;
+use super::scene::{Scene, Subject};
 use crate::fuzz::change::{edit_part, inserts_under_a_key};
 use crate::fuzz::choices::Choices;
-use crate::fuzz::hostile::{self, ChangeBody};
+use crate::fuzz::hostile::ChangeBody;
 
 /// How the body travels.
 #[derive(Clone, Copy, PartialEq)]
@@ -32,7 +30,7 @@ pub struct Draft {
     /// Whose chain it is in.
     pub by: usize,
     pub space: SpaceId,
-    kind: Kind,
+    pub kind: Kind,
     subject: SubjectId,
     salt: Salt,
     body: Vec<u8>,
@@ -52,12 +50,12 @@ pub struct End {
 }
 
 impl Draft {
-    fn create(subject: &Subject, record: &Record) -> Self {
+    pub fn create(subject: &Subject, record: &Record) -> Self {
         let body = codec::encode(Some(&subject.opening()), record);
         Self::new(subject, subject.kind, body, Form::Creating)
     }
 
-    fn follow(by: usize, subject: &Subject, kind: Kind, record: &Record) -> Self {
+    pub fn follow(by: usize, subject: &Subject, kind: Kind, record: &Record) -> Self {
         let body = codec::encode(None, record);
         Self { by, ..Self::new(subject, kind, body, Form::FollowingWithHash) }
     }
@@ -76,7 +74,8 @@ impl Draft {
 
     /// Finishes the entry: its link, hash, id and signature are right, unless a change says otherwise.
     pub fn sign(&self, scene: &Scene, end: End) -> (RunEntry, EntryId, Signature) {
-        let (wijk, device) = (scene.wijk(), scene.writers[self.by].key.id());
+        let (wijk, own) = (scene.wijk(), scene.key(self.by, self.space));
+        let device = own.id();
         let (mut subject, mut salt) = (self.subject, self.salt);
         if let (Form::Creating, Ok(Some(opening))) = (self.form, codec::opening(&self.body)) {
             let nonce = opening.seed.nonce();
@@ -96,7 +95,7 @@ impl Draft {
             extra: self.extra.clone(),
         };
         let id = header.id();
-        let key = self.signer.as_ref().unwrap_or(&scene.writers[self.by].key);
+        let key = self.signer.as_ref().unwrap_or(&own);
         let body = self.body.clone();
         let payload = match self.form {
             Form::Creating => Payload::Creating { body },
@@ -107,139 +106,14 @@ impl Draft {
         (RunEntry { kind: self.kind, payload, extra: self.extra.clone() }, id, key.sign_entry(id))
     }
 
-    /// What an honest app could write now; not everything is allowed to everybody.
-    pub fn honest(scene: &mut Scene, choices: &mut Choices<'_>) -> Self {
-        let form = choices.below(16);
-        let by = choices.below(scene.writers.len());
-        let session = [choices.byte(); 8];
-        match form {
-            0 => Self::contribution(scene, by, session),
-            1 => Self::edit(scene, choices, by, session),
-            2 => {
-                let subject = scene.subject(by, SpaceId::Open, Kind::MEETING);
-                let actor = codec::actor(scene.writers[by].key.id(), subject.id, &session);
-                let change = hostile::base(actor).get_changes(&[])[0].raw_bytes().to_vec();
-                Self::change(by, &subject, session, change, true)
-            }
-            3 => Self::notes(scene, by, session),
-            4 => {
-                let question = pick(scene, choices, Kind::CONTRIBUTION).id;
-                Self::voice(scene, by, question, choices.byte().into())
-            }
-            5 => {
-                let voice = pick(scene, choices, Kind::VOICE);
-                let question = pick(scene, choices, Kind::CONTRIBUTION).id;
-                let replaces = Some(*choices.one(&scene.entries));
-                let record =
-                    Voice { question, choice: *choices.one(&Choice::ALL), counter: choices.number(), replaces };
-                Self::follow(voice.by, &voice, Kind::VOICE, &Record::Voice(record))
-            }
-            6 => {
-                let about = pick(scene, choices, Kind::CONTRIBUTION).id;
-                Self::decide(scene, BOARD, about)
-            }
-            7 | 8 => {
-                let subject = any(scene, choices);
-                let (device, nonce) = (scene.writers[subject.by].key.id(), subject.seed.nonce());
-                let Subject { id, kind, erase_secret, .. } = subject;
-                let tombstone = Tombstone::Owner { subject: id, device, kind, nonce, erase_secret };
-                Self::follow(by, &subject, Kind::TOMBSTONE, &Record::Tombstone(tombstone))
-            }
-            9 => {
-                let subject = any(scene, choices);
-                let tombstone = Tombstone::Administrator { subject: subject.id, ground: "Artikel 16".into() };
-                Self::follow(ADMINISTRATOR, &subject, Kind::TOMBSTONE, &Record::Tombstone(tombstone))
-            }
-            10 => {
-                let key = Key::from_secret(&[choices.byte(); 32]);
-                let invitation = Invitation { key: InvitationKey::new(*key.id().as_bytes()), role: role(choices) };
-                scene.cards.push(key);
-                Self::member(scene, ADMINISTRATOR, Kind::INVITATION, &Record::Invitation(invitation))
-            }
-            11 => {
-                let person = choices.one(&scene.writers).person;
-                let grant = Record::Grant(Grant { person, role: role(choices) });
-                Self::member(scene, ADMINISTRATOR, Kind::GRANT, &grant)
-            }
-            12 | 13 => Self::join(scene, choices),
-            14 => {
-                let counter = choices.number();
-                let directory = Directory { counter, ..crate::world::directory() };
-                Self::member(scene, ADMINISTRATOR, Kind::DIRECTORY, &Record::Directory(directory))
-            }
-            _ => {
-                let server = Record::Server(ServerIdentity { key: scene.writers[by].key.id() });
-                Self::member(scene, by, Kind::SERVER, &server)
-            }
-        }
-    }
-
-    fn member(scene: &mut Scene, by: usize, kind: Kind, record: &Record) -> Self {
-        let subject = scene.subject(by, SpaceId::Members, kind);
-        Self::create(&subject, record)
-    }
-
-    /// A new contribution.
-    pub fn contribution(scene: &mut Scene, by: usize, session: [u8; 8]) -> Self {
-        let subject = scene.subject(by, SpaceId::Open, Kind::CONTRIBUTION);
-        let actor = codec::actor(scene.writers[by].key.id(), subject.id, &session);
-        let made = contribution::create(actor, &conversation::words());
-        let change = made.ok().flatten().expect("a contribution has words");
-        Self::change(by, &subject, session, change, true)
-    }
-
-    /// More words in a contribution of its owner.
-    fn edit(scene: &mut Scene, choices: &mut Choices<'_>, by: usize, session: [u8; 8]) -> Self {
-        let subject = pick(scene, choices, Kind::CONTRIBUTION);
-        let by = if choices.once_in(4) { by } else { subject.by };
-        let doc = document(scene.replica(), subject.id);
-        let actor = codec::actor(scene.writers[by].key.id(), subject.id, &session);
-        let mut content = contribution::read(&doc);
-        content.text.insert_str(0, "Ook: ");
-        let change = contribution::edit(&doc, actor, &content).expect("a contribution can be edited");
-        Self::change(by, &subject, session, change.expect("words were added"), false)
-    }
-
-    /// A line in the notes of the evening.
-    pub fn notes(scene: &Scene, by: usize, session: [u8; 8]) -> Self {
-        let subject = scene.subjects.iter().find(|subject| subject.id == scene.meeting).expect("a meeting");
-        let doc = document(scene.replica(), subject.id);
-        let actor = codec::actor(scene.writers[by].key.id(), subject.id, &session);
-        let added = meeting::edit(&doc, actor, &meeting::MeetingEdit::AddItem { title: "Erbij".into() });
-        let change = added.expect("the notes can be edited").expect("an item is added");
-        Self::change(by, subject, session, change, false)
-    }
-
-    pub fn voice(scene: &mut Scene, by: usize, question: SubjectId, counter: u64) -> Self {
-        let subject = scene.subject(by, SpaceId::Open, Kind::VOICE);
-        let voice = Voice { question, choice: Choice::Agree, counter, replaces: None };
-        Self::create(&subject, &Record::Voice(voice))
-    }
-
-    pub fn decide(scene: &mut Scene, by: usize, about: SubjectId) -> Self {
-        let subject = scene.subject(by, SpaceId::Open, Kind::DECISION);
-        Self::create(&subject, &Record::Decision(conversation::decision(about)))
-    }
-
-    /// A device that was not there before, with a card.
-    fn join(scene: &mut Scene, choices: &mut Choices<'_>) -> Self {
-        let writer = Writer::stranger(scene.wijk(), choices.byte());
-        let known = scene.writers.iter().position(|other| other.key.id() == writer.key.id());
-        let by = known.unwrap_or(scene.writers.len());
-        if known.is_none() {
-            scene.writers.push(writer.clone());
-        }
-        let (card, invitation) = scene.card(choices.below(scene.cards.len()));
-        let encryption_key = [3; 32];
-        let message = codec::join_message(scene.wijk(), writer.key.id(), writer.person, &encryption_key);
-        let proof = card.sign(&message).0;
-        let join = Join { invitation, person: writer.person, proof, encryption_key };
-        Self::member(scene, by, Kind::JOIN, &Record::Join(join))
-    }
-
     /// The subject this entry creates or follows.
     pub fn subject(&self) -> SubjectId {
         self.subject
+    }
+
+    /// Whether it creates its subject.
+    pub fn creates(&self) -> bool {
+        self.form == Form::Creating
     }
 
     /// Hash of the automerge change in it.
@@ -300,18 +174,8 @@ impl Draft {
     }
 }
 
-fn role(choices: &mut Choices<'_>) -> Role {
-    *choices.one(&[Role::Resident, Role::Facilitator, Role::Board, Role::Administrator])
-}
-
-fn any(scene: &Scene, choices: &mut Choices<'_>) -> Subject {
+pub fn any(scene: &Scene, choices: &mut Choices<'_>) -> Subject {
     *choices.one(&scene.subjects)
-}
-
-/// Some subject of this kind; there is always one.
-fn pick(scene: &Scene, choices: &mut Choices<'_>, kind: Kind) -> Subject {
-    let of_kind: Vec<Subject> = scene.subjects.iter().filter(|subject| subject.kind == kind).copied().collect();
-    *choices.one(&of_kind)
 }
 
 /// A body whose fields are other ones, in whatever form; still a map that can be read most of the time.

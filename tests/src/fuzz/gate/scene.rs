@@ -12,10 +12,12 @@ use samenspraak_core::gate::fold::Folded;
 use samenspraak_core::model::{DeviceId, EntryId, InvitationKey, PersonId, Role, SpaceId, SubjectId, WijkId};
 use samenspraak_core::replica::{EntryRow, Kept, Place, Replica, RunBatch};
 use samenspraak_core::store::Table;
-use samenspraak_core::sync::phone::SPACES;
 
 use crate::conversation::Conversation;
 use crate::world::{Phone, World};
+
+/// Spaces that every phone follows.
+pub const EVERYBODY: [SpaceId; 2] = [SpaceId::Members, SpaceId::Open];
 
 /// Somebody whose device signs whatever it is told to.
 #[derive(Clone)]
@@ -78,7 +80,6 @@ pub struct Base {
     cards: Vec<Key>,
     subjects: Vec<Subject>,
     entries: Vec<EntryId>,
-    meeting: SubjectId,
 }
 
 impl Base {
@@ -89,13 +90,14 @@ impl Base {
         let cards = [Role::Resident, Role::Facilitator].map(|role| evening.world.card(role).secret.key(wijk)).into();
         assert_eq!(evening.world.sync(&mut victim).settled, Some(None));
         let writers: Vec<Writer> = evening.phones().map(|phone| Writer::of(phone.joined().identity())).into();
-        let (meeting, victim_device) = (evening.meeting, victim.joined().identity().key().id());
+        let victim_device = victim.joined().identity().key().id();
         let (subjects, entries) = (Vec::new(), Vec::new());
-        let mut base = Self { evening, victim, victim_device, writers, cards, subjects, entries, meeting };
+        let mut base = Self { evening, victim, victim_device, writers, cards, subjects, entries };
         let replica = base.evening.world.server().replica();
         for (place, row) in all_entries(replica) {
             base.entries.push(row.id);
-            let by = base.writers.iter().position(|writer| writer.key.id() == place.device);
+            let writes = |writer: &Writer| writer.key.in_space(wijk, place.space).id() == place.device;
+            let by = base.writers.iter().position(writes);
             if let (true, Some(by), Some(body)) = (row.creates, by, row.kept.body())
                 && let Ok(Some(opening)) = codec::opening(body)
             {
@@ -126,6 +128,7 @@ pub struct Scene {
     /// Entries that records can name.
     pub entries: Vec<EntryId>,
     pub meeting: SubjectId,
+    pub circle: SpaceId,
     /// Batches that the server took.
     pub pushed: Vec<(SpaceId, RunBatch)>,
     seeds: u8,
@@ -141,7 +144,8 @@ impl Scene {
             cards: base.cards.clone(),
             subjects: base.subjects.clone(),
             entries: base.entries.clone(),
-            meeting: base.meeting,
+            meeting: base.evening.meeting,
+            circle: base.evening.circle,
             pushed: Vec::new(),
             seeds: 0,
         }
@@ -149,6 +153,11 @@ impl Scene {
 
     pub fn wijk(&self) -> WijkId {
         self.world.wijk
+    }
+
+    /// The key somebody writes with in a space.
+    pub fn key(&self, by: usize, space: SpaceId) -> Key {
+        self.writers[by].key.in_space(self.wijk(), space)
     }
 
     pub fn replica(&self) -> &Replica {
@@ -160,7 +169,7 @@ impl Scene {
         self.seeds = self.seeds.wrapping_add(1);
         let seed = Seed([self.seeds; 16]);
         let erase_secret = EraseSecret::derive(&self.writers[by].person_secret, &seed);
-        let (device, nonce) = (self.writers[by].key.id(), seed.nonce());
+        let (device, nonce) = (self.key(by, space).id(), seed.nonce());
         let id = subject_id(self.wijk(), space, device, kind, &nonce, &erase_secret.commit());
         let subject = Subject { id, space, kind, by, seed, erase_secret };
         self.subjects.push(subject);
@@ -199,6 +208,5 @@ pub fn all_entries(replica: &Replica) -> Vec<(Place, EntryRow)> {
     let entry = |key: &[u8], value: &[u8]| Some((Place::decode(key)?, EntryRow::decode(value).ok()?));
     let all: Vec<_> = rows.iter().filter_map(|row| entry(&row.key, &row.value)).collect();
     assert_eq!(all.len(), rows.len(), "a row of an entry can't be read");
-    assert!(all.iter().all(|(place, _)| SPACES.contains(&place.space)), "an entry in a space that nobody syncs");
     all
 }
