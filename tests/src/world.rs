@@ -304,7 +304,7 @@ impl World {
     /// The link of a card.
     #[must_use]
     pub fn link(&self, secret: CardSecret) -> CardLink {
-        CardLink { server: ADDRESS.into(), wijk: self.wijk, secret }
+        CardLink { server: ADDRESS.into(), wijk: self.wijk, secret, device_of: None }
     }
 
     /// A phone that has joined in a role, offline.

@@ -13,7 +13,7 @@ use crate::entry::sign::Key;
 use crate::entry::{Kind, codec::DocumentChange};
 use crate::gate::Verdict;
 use crate::model::{Content, EntryId, PersonId, SpaceId, SubjectId};
-use crate::replica::{EntryRow, Kept, Outcome, Place, Replica, ReplicaError, Side};
+use crate::replica::{EntryRow, Kept, News, Outcome, Place, Replica, ReplicaError, Side};
 use crate::store::log::{LogHead, decode_line};
 use crate::store::{Store, Table, keys};
 use crate::sync::phone::{Remembered, SPACES, Session};
@@ -178,11 +178,19 @@ impl Joined {
     }
 
     /// Takes outcomes that are stored into the view; returns the subjects that read differently now.
-    pub(super) fn show(&mut self, outcomes: &[Outcome]) -> BTreeSet<SubjectId> {
+    ///
+    /// # Errors
+    /// When the store can't be read; then the view is not what the store holds.
+    pub(super) fn show(&mut self, outcomes: &[Outcome]) -> Result<BTreeSet<SubjectId>, ReplicaError> {
         let mut changed = BTreeSet::new();
+        let mut ceased = false;
         for outcome in outcomes {
             if outcome.verdict != Verdict::Present {
                 self.sessions.remove(&outcome.subject);
+                if outcome.verdict == Verdict::Pending && outcome.news == News::Again {
+                    ceased = true;
+                    changed.insert(outcome.subject);
+                }
                 continue;
             }
             let Some(record) = &outcome.record else { continue };
@@ -201,7 +209,21 @@ impl Joined {
                 _ => drop(changed.insert(outcome.subject)),
             }
         }
-        changed
+        // What counted and no longer does is behind the end of a revoked chain. That happens a few times in the life of a
+        // phone, so everything is derived again rather than taken out piece by piece.
+        if ceased {
+            self.derive_again()?;
+        }
+        Ok(changed)
+    }
+
+    fn derive_again(&mut self) -> Result<(), ReplicaError> {
+        self.view = View::default();
+        self.documents.clear();
+        self.words.clear();
+        let mut wanted = BTreeSet::new();
+        self.read_entries(&mut wanted)?;
+        self.read_numbers(&wanted)
     }
 
     /// The document of a contribution or meeting, opened if it wasn't, with all changes that count; `None` when there is
