@@ -10,6 +10,7 @@ pub mod entropy;
 pub mod identity;
 mod joined;
 pub mod own;
+pub mod people;
 mod read;
 mod sync;
 mod write;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub use closed::{AnswerItem, OwnSealedItem, SealedItem};
 pub use identity::Identity;
 pub use joined::Joined;
+pub use people::PeopleCommand;
 pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, OwnState};
 
 use crate::document::meeting::{MeetingEdit, MeetingEditError};
@@ -68,7 +70,11 @@ pub enum Command {
         person: PersonId,
         /// What.
         role: Role,
+        /// For a party representative, and only there: the organisation.
+        organisation: Option<SubjectId>,
     },
+    /// Something about who belongs.
+    People(PeopleCommand),
     /// Send in something.
     Contribute(Content),
     /// Change own input. Where words go away, it becomes a new subject and the old one is erased.
@@ -223,6 +229,20 @@ pub enum Reply {
         /// What stands on each.
         secrets: Vec<CardSecret>,
     },
+    /// A card for one more device of one's own.
+    DeviceCard {
+        /// With which it can be withdrawn.
+        batch: BatchId,
+        /// What its QR code holds.
+        card: CardLink,
+    },
+    /// Nobody can join with these cards any more.
+    Withdrawn {
+        /// The batch.
+        batch: BatchId,
+        /// How many of its cards nobody had used, as far as this device knows.
+        unused: usize,
+    },
 }
 
 /// Why a command can't be done. Nothing was written.
@@ -313,6 +333,23 @@ pub enum CommandError {
     /// The agenda has no such item.
     #[error(transparent)]
     Meeting(#[from] MeetingEditError),
+    /// Nothing of this kind has this id.
+    #[error("this device knows no {what} {id}")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// The id, as people read it.
+        id: String,
+    },
+    /// This device, or its person, was taken out of the wijk: what it writes counts nowhere.
+    #[error("this device no longer belongs to the wijk; nothing was written")]
+    Revoked,
+    /// It was taken away before.
+    #[error("that was taken away before")]
+    AlreadyRevoked,
+    /// A party represents an organisation; nobody else does.
+    #[error("the role of party needs an organisation, and no other role has one")]
+    Organisation,
     /// This person's role doesn't allow it.
     #[error("this needs the role of {needs}")]
     Role {
@@ -560,6 +597,18 @@ impl App {
     fn forget_uncommitted(&mut self) {
         if self.joined.as_ref().is_some_and(|joined| joined.replica.has_uncommitted()) {
             self.reload();
+        }
+    }
+
+    /// Takes what is stored into the view. Should the store not be readable, everything is opened again.
+    fn show(&mut self, outcomes: &[crate::replica::Outcome]) -> BTreeSet<SubjectId> {
+        match self.joined.as_mut().map(|joined| joined.show(outcomes)) {
+            Some(Ok(changed)) => changed,
+            Some(Err(_)) => {
+                self.reload();
+                BTreeSet::new()
+            }
+            None => BTreeSet::new(),
         }
     }
 

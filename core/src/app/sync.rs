@@ -146,7 +146,6 @@ impl App {
         for (id, numbered) in taken.numbers {
             joined.view.numbered(id, numbered);
         }
-        let changed = joined.show(&taken.outcomes);
         if let Some(session) = &mut joined.session {
             session.delivered(taken.space, taken.cursor);
             let certificate = session.certificate();
@@ -154,6 +153,7 @@ impl App {
             let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq };
             joined.remembered.insert(taken.space, remembered);
         }
+        let changed = self.show(&taken.outcomes);
         if !changed.is_empty() {
             effects.push(Effect::Changed(changed));
         }
