@@ -21,7 +21,8 @@ pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, Own
 use crate::document::meeting::{MeetingEdit, MeetingEditError};
 use crate::membership::card::{CardLink, CardSecret};
 use crate::model::{BatchId, Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SubjectId};
-use crate::replica::ReplicaError;
+use crate::replica::{ReplicaError, Side};
+use crate::store::erased::Erasure;
 use crate::store::{Batch, Store, StoreError};
 use crate::sync::phone::SessionError;
 use crate::sync::wire::RefusalCode;
@@ -270,6 +271,10 @@ pub enum Effect {
     },
     /// What is about these subjects reads differently now.
     Changed(BTreeSet<SubjectId>),
+    /// Words were erased and their bytes still stand in the store's files: call
+    /// [`scrub_if_due`](crate::store::erased::scrub_if_due) soon, once for several of these, and before a clean end at the
+    /// latest. Whoever opens a store asks it too, for what a kill left undone. When it fails it stays due.
+    Scrub,
     /// Everything is sent, receipted and received.
     Settled {
         /// Why the server refuses this phone, if it does.
@@ -322,6 +327,21 @@ impl App {
             failed_connects: 0,
             unreadable: false,
         })
+    }
+
+    /// Erases in a device's store what a list from elsewhere says was erased: before it is opened, for an old copy of it may
+    /// have been put back. Returns how many it didn't know; nothing happens where nobody joined yet.
+    ///
+    /// # Errors
+    /// When the store can't be read or written; then it must not be opened.
+    pub fn erase_again(store: &Arc<dyn Store>, erasures: &[Erasure]) -> Result<usize, ReplicaError> {
+        match Identity::read(store.as_ref())? {
+            Some(identity) => {
+                let side = Side::Phone { device: identity.key().id() };
+                crate::replica::erase_again(store, identity.wijk, side, erasures)
+            }
+            None => Ok(0),
+        }
     }
 
     /// What this phone knows of its wijk, once it has joined.
@@ -388,8 +408,14 @@ impl App {
                 self.joined = Some(*joined);
                 effects.push(Effect::Reply { id, result: Ok(reply) });
             }
-            Then::Wrote { id, outcomes, reply } => self.wrote(id, &outcomes, reply, effects),
-            Then::Took(taken) => self.took(*taken, effects),
+            Then::Wrote { id, outcomes, reply } => {
+                effects.extend(scrub_after(&outcomes));
+                self.wrote(id, &outcomes, reply, effects);
+            }
+            Then::Took(taken) => {
+                effects.extend(scrub_after(taken.outcomes()));
+                self.took(*taken, effects);
+            }
             Then::Receipted(receipts) => self.receipted(&receipts, effects),
         }
         self.settle(effects);
@@ -431,4 +457,12 @@ impl App {
             Err(_) => self.unreadable = true,
         }
     }
+}
+
+/// Erased words leave the files only by a scrub.
+fn scrub_after(outcomes: &[crate::replica::Outcome]) -> Option<Effect> {
+    let erased = |outcome: &crate::replica::Outcome| {
+        outcome.kind == crate::entry::Kind::TOMBSTONE && outcome.verdict == crate::gate::Verdict::Present
+    };
+    outcomes.iter().any(erased).then_some(Effect::Scrub)
 }
