@@ -10,6 +10,7 @@ pub mod entropy;
 pub mod identity;
 mod joined;
 pub mod own;
+pub mod people;
 mod read;
 mod sync;
 mod write;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub use closed::{AnswerItem, OwnSealedItem, SealedItem};
 pub use identity::Identity;
 pub use joined::Joined;
+pub use people::PeopleCommand;
 pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, OwnState};
 
 use crate::document::meeting::{MeetingEdit, MeetingEditError};
@@ -28,8 +30,9 @@ use crate::membership::circle::CircleLink;
 use crate::model::{
     BatchId, Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SpaceId, SubjectId, WijkId,
 };
-use crate::replica::ReplicaError;
+use crate::replica::{ReplicaError, Side};
 use crate::seal::{ReceiptSecret, SealError};
+use crate::store::erased::Erasure;
 use crate::store::{Batch, Store, StoreError};
 use crate::sync::phone::SessionError;
 use crate::sync::wire::RefusalCode;
@@ -68,7 +71,11 @@ pub enum Command {
         person: PersonId,
         /// What.
         role: Role,
+        /// For a party representative, and only there: the organisation.
+        organisation: Option<SubjectId>,
     },
+    /// Something about who belongs.
+    People(PeopleCommand),
     /// Send in something.
     Contribute(Content),
     /// Change own input. Where words go away, it becomes a new subject and the old one is erased.
@@ -223,6 +230,20 @@ pub enum Reply {
         /// What stands on each.
         secrets: Vec<CardSecret>,
     },
+    /// A card for one more device of one's own.
+    DeviceCard {
+        /// With which it can be withdrawn.
+        batch: BatchId,
+        /// What its QR code holds.
+        card: CardLink,
+    },
+    /// Nobody can join with these cards any more.
+    Withdrawn {
+        /// The batch.
+        batch: BatchId,
+        /// How many of its cards nobody had used, as far as this device knows.
+        unused: usize,
+    },
 }
 
 /// Why a command can't be done. Nothing was written.
@@ -313,6 +334,23 @@ pub enum CommandError {
     /// The agenda has no such item.
     #[error(transparent)]
     Meeting(#[from] MeetingEditError),
+    /// Nothing of this kind has this id.
+    #[error("this device knows no {what} {id}")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// The id, as people read it.
+        id: String,
+    },
+    /// This device, or its person, was taken out of the wijk: what it writes counts nowhere.
+    #[error("this device no longer belongs to the wijk; nothing was written")]
+    Revoked,
+    /// It was taken away before.
+    #[error("that was taken away before")]
+    AlreadyRevoked,
+    /// A party represents an organisation; nobody else does.
+    #[error("the role of party needs an organisation, and no other role has one")]
+    Organisation,
     /// This person's role doesn't allow it.
     #[error("this needs the role of {needs}")]
     Role {
@@ -401,6 +439,10 @@ pub enum Effect {
     },
     /// What is about these subjects reads differently now.
     Changed(BTreeSet<SubjectId>),
+    /// Words were erased and their bytes still stand in the store's files: call
+    /// [`scrub_if_due`](crate::store::erased::scrub_if_due) soon, once for several of these, and before a clean end at the
+    /// latest. Whoever opens a store asks it too, for what a kill left undone. When it fails it stays due.
+    Scrub,
     /// Everything is sent, receipted and received.
     Settled {
         /// Why the server refuses this phone, if it does.
@@ -457,6 +499,21 @@ impl App {
             failed_connects: 0,
             unreadable: false,
         })
+    }
+
+    /// Erases in a device's store what a list from elsewhere says was erased: before it is opened, for an old copy of it may
+    /// have been put back. Returns how many it didn't know; nothing happens where nobody joined yet.
+    ///
+    /// # Errors
+    /// When the store can't be read or written; then it must not be opened.
+    pub fn erase_again(store: &Arc<dyn Store>, erasures: &[Erasure]) -> Result<usize, ReplicaError> {
+        match Identity::read(store.as_ref())? {
+            Some(identity) => {
+                let side = Side::Phone { device: identity.key().id() };
+                crate::replica::erase_again(store, identity.wijk, side, erasures)
+            }
+            None => Ok(0),
+        }
     }
 
     /// What this phone knows of its wijk, once it has joined.
@@ -526,13 +583,21 @@ impl App {
                 self.joined = Some(*joined);
                 effects.push(Effect::Reply { id, result: Ok(reply) });
             }
-            Then::Wrote { id, outcomes, reply } => self.wrote(id, &outcomes, reply, effects),
+            Then::Wrote { id, outcomes, reply } => {
+                // Own sealed words are no entry: they go with their row.
+                let own = matches!(reply, Reply::Erased { .. }).then_some(Effect::Scrub);
+                effects.extend(scrub_after(&outcomes).or(own));
+                self.wrote(id, &outcomes, reply, effects);
+            }
             Then::DidDuties(outcomes) => self.did_duties(&outcomes, effects),
             Then::Dropped(subject) => {
                 effects.push(Effect::Changed(BTreeSet::from([subject])));
                 self.push_more(effects);
             }
-            Then::Took(taken) => self.took(*taken, effects),
+            Then::Took(taken) => {
+                effects.extend(scrub_after(taken.outcomes()));
+                self.took(*taken, effects);
+            }
             Then::Receipted(receipts) => self.receipted(&receipts, effects),
         }
         self.settle(effects);
@@ -563,6 +628,18 @@ impl App {
         }
     }
 
+    /// Takes what is stored into the view. Should the store not be readable, everything is opened again.
+    fn show(&mut self, outcomes: &[crate::replica::Outcome]) -> BTreeSet<SubjectId> {
+        match self.joined.as_mut().map(|joined| joined.show(outcomes)) {
+            Some(Ok(changed)) => changed,
+            Some(Err(_)) => {
+                self.reload();
+                BTreeSet::new()
+            }
+            None => BTreeSet::new(),
+        }
+    }
+
     /// Opens everything again from the store, and keeps the connection that is there.
     fn reload(&mut self) {
         let session = self.joined.take().and_then(|joined| joined.session);
@@ -578,4 +655,12 @@ impl App {
             Err(_) => self.unreadable = true,
         }
     }
+}
+
+/// Erased words leave the files only by a scrub.
+fn scrub_after(outcomes: &[crate::replica::Outcome]) -> Option<Effect> {
+    let erased = |outcome: &crate::replica::Outcome| {
+        outcome.kind == crate::entry::Kind::TOMBSTONE && outcome.verdict == crate::gate::Verdict::Present
+    };
+    outcomes.iter().any(erased).then_some(Effect::Scrub)
 }

@@ -256,7 +256,7 @@ async fn read_card(card: &str, server: Option<String>) -> Result<CardLink, Progr
     };
     let secret = CardSecret::parse(card).map_err(|error| ProgramError::Argument(error.to_string()))?;
     let wijk = crate::client::ask_wijk(&server).await?;
-    Ok(CardLink { server, wijk, secret })
+    Ok(CardLink { server, wijk, secret, device_of: None })
 }
 
 fn join(phone: &mut Driver, card: CardLink) -> Result<(), ProgramError> {

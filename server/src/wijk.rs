@@ -1,14 +1,12 @@
 //! Making a wijk and cards: `wijk new` and `invite`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{Directory, Role, WijkId};
 use samenspraak_core::store::StoreError;
-use samenspraak_core::store::disk::DiskStore;
 use samenspraak_core::sync::server::Server;
 
 use crate::board::access::is_loopback_name;
@@ -18,12 +16,13 @@ use crate::device::DeviceStore;
 use crate::error::ProgramError;
 use crate::folder::{self, Folder, LAYOUT, Which, WijkFile};
 use crate::local;
+use crate::server_store::ServerStore;
 
 /// A wijk that is being made: its stores are open, and its folder isn't a wijk's before [`Founding::finish`].
 pub struct Founding {
     path: PathBuf,
     file: WijkFile,
-    server_store: Arc<DiskStore>,
+    server_store: ServerStore,
     devices: [DeviceStore; 2],
     /// The root's device.
     pub root: Driver,
@@ -46,9 +45,8 @@ impl Founding {
         epoch.copy_from_slice(&random[..16]);
         Folder::write_keys(path, &identity, &epoch, &epoch_secret)?;
         let place = |which: Which| path.join(which.name());
-        let device = |which: Which| DeviceStore::open(&place(which), &folder::vault(path), which.name());
+        let device = |which: Which| DeviceStore::open(&place(which), &folder::vault(path), which.name(), &[]);
         let (root_store, board_store) = (device(Which::Root)?, device(Which::Board)?);
-        let server_store = folder::open_store(&place(Which::Server))?;
         let mut root = Driver::open(root_store.rows())?;
         let server_key = Key::from_secret(&identity).id();
         let name = directory.name.clone();
@@ -59,7 +57,8 @@ impl Founding {
             epoch_key: Key::from_secret(&epoch_secret),
             epoch,
         };
-        let server = Server::open(wijk, keys, server_store.clone())?;
+        let server_store = ServerStore::open(path, wijk)?;
+        let server = Server::open(wijk, keys, server_store.rows())?;
         let file = WijkFile { layout: LAYOUT, wijk: wijk.to_string(), name, address: address.to_owned() };
         let board = Driver::open(board_store.rows())?;
         let devices = [root_store, board_store];
@@ -113,6 +112,7 @@ fn clear(path: &Path, was_there: bool) {
     for name in ["keys", Which::Server.name(), Which::Root.name(), Which::Board.name()] {
         let _ = std::fs::remove_dir_all(path.join(name));
     }
+    let _ = std::fs::remove_file(path.join(crate::erased_log::NAME));
     if !was_there {
         let _ = std::fs::remove_dir(path);
     }
@@ -124,7 +124,10 @@ fn joined_wijk(driver: &Driver) -> Result<WijkId, ProgramError> {
 
 fn card_links(reply: Reply, address: &str, wijk: WijkId) -> Result<Vec<CardLink>, SyncError> {
     let Reply::Cards { secrets, .. } = reply else { return Err(SyncError::NotJoined) };
-    Ok(secrets.into_iter().map(|secret| CardLink { server: address.to_owned(), wijk, secret }).collect())
+    Ok(secrets
+        .into_iter()
+        .map(|secret| CardLink { server: address.to_owned(), wijk, secret, device_of: None })
+        .collect())
 }
 
 /// How far new cards got.
@@ -165,7 +168,7 @@ async fn deliver(folder: &Folder, root: &mut Driver) -> Result<Delivered, Progra
     }
     match folder.server_store() {
         Ok(store) => {
-            let mut server = Server::open(folder.wijk()?, folder.keys()?, store.clone())?;
+            let mut server = Server::open(folder.wijk()?, folder.keys()?, store.rows())?;
             local::sync(root, &mut server)?;
             store.close()?;
             Ok(Delivered::AtServer)
@@ -203,7 +206,7 @@ pub fn shown_card(folder: &Folder, server: &mut Server, local: &str) -> Result<O
     let own = &folder.file().address;
     let host = own.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
     let address = if is_loopback_name(host) { local } else { own };
-    let link = |secret| CardLink { server: address.to_owned(), wijk, secret };
+    let link = |secret| CardLink { server: address.to_owned(), wijk, secret, device_of: None };
     let kept = folder.shown_card().and_then(|letters| CardSecret::parse(&letters).ok());
     if let Some(secret) = kept
         && server.members().joined_with(secret.public(wijk)).is_none()

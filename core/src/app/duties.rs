@@ -34,11 +34,9 @@ impl App {
     }
 
     pub(super) fn did_duties(&mut self, outcomes: &[Outcome], effects: &mut Vec<Effect>) {
-        if let Some(joined) = &mut self.joined {
-            let changed = joined.show(outcomes);
-            if !changed.is_empty() {
-                effects.push(Effect::Changed(changed));
-            }
+        let changed = self.show(outcomes);
+        if !changed.is_empty() {
+            effects.push(Effect::Changed(changed));
         }
         self.push_more(effects);
     }
@@ -191,7 +189,7 @@ impl Joined {
                 && let Some(SealedWords::PersonSecret(secret)) = self.open_sealed(space, *subject)?
                 && self.identity.adopt(secret)
             {
-                rows.put(Table::Meta, super::joined::IDENTITY_KEY, self.identity.encode());
+                rows.put(Table::Meta, super::identity::IDENTITY_KEY, self.identity.encode());
             }
         }
         if !subjects.iter().any(|(_, by)| *by == own.id()) {

@@ -28,6 +28,12 @@ pub(super) struct Taken {
     cursor: LogHead,
 }
 
+impl Taken {
+    pub(super) fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+}
+
 impl App {
     pub(super) fn frame(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
         let result = match Frame::decode(bytes) {
@@ -146,7 +152,6 @@ impl App {
         for (id, numbered) in taken.numbers {
             joined.view.numbered(id, numbered);
         }
-        let changed = joined.show(&taken.outcomes);
         if let Some(session) = &mut joined.session {
             session.delivered(taken.space, taken.cursor);
             let certificate = session.certificate();
@@ -154,6 +159,7 @@ impl App {
             let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq };
             joined.remembered.insert(taken.space, remembered);
         }
+        let changed = self.show(&taken.outcomes);
         if !changed.is_empty() {
             effects.push(Effect::Changed(changed));
         }

@@ -1,8 +1,7 @@
 //! Commands: what a person asks for becomes entries of this device, stored before anything is said or sent.
 
 use super::entropy::Entropy;
-use super::identity::SERVER_BYTES_MAX;
-use super::joined::IDENTITY_KEY;
+use super::identity::{IDENTITY_KEY, SERVER_BYTES_MAX};
 use super::{App, Command, CommandError, Effect, INVITE_COUNT_MAX, Identity, Joined, Reply, Then};
 use crate::document::meeting::MeetingEdit;
 use crate::document::{contribution, meeting};
@@ -72,8 +71,8 @@ impl App {
     }
 
     pub(super) fn wrote(&mut self, id: u64, outcomes: &[Outcome], reply: Reply, effects: &mut Vec<Effect>) {
-        if let Some(joined) = &mut self.joined {
-            let changed = joined.show(outcomes);
+        if self.joined.is_some() {
+            let changed = self.show(outcomes);
             effects.push(Effect::Reply { id, result: Ok(reply) });
             if !changed.is_empty() {
                 effects.push(Effect::Changed(changed));
@@ -92,7 +91,8 @@ impl App {
     fn join(&mut self, card: &CardLink, entropy: &mut Entropy) -> Result<(Joined, Reply), CommandError> {
         self.not_joined_yet()?;
         check_address(&card.server)?;
-        let identity = new_identity(card.wijk, card.server.clone(), entropy);
+        let mut identity = new_identity(card.wijk, card.server.clone(), entropy);
+        identity.person = card.device_of.unwrap_or(identity.person);
         let mut joined = Joined::new(identity, &self.store)?;
         let (device, person) = (joined.key.id(), joined.identity.person);
         let card_key = card.secret.key(card.wijk);
@@ -158,7 +158,7 @@ fn check_address(address: &str) -> Result<(), CommandError> {
 }
 
 /// The limits on characters keep changes below this in every script; should one be larger all the same, it is not written.
-fn check_change(change: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, CommandError> {
+pub(super) fn check_change(change: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, CommandError> {
     match &change {
         Some(bytes) if bytes.len() > CHANGE_BYTES_MAX => {
             Err(CommandError::Length { what: "text in bytes", chars: bytes.len(), max: CHANGE_BYTES_MAX })
@@ -167,8 +167,17 @@ fn check_change(change: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, CommandError
     }
 }
 
-fn document_error(cause: automerge::AutomergeError) -> CommandError {
+pub(super) fn document_error(cause: automerge::AutomergeError) -> CommandError {
     CommandError::Document { cause }
+}
+
+/// Who stands above a rank, in words for an error.
+pub(super) fn above(rank: u8) -> &'static str {
+    match rank {
+        0 | 1 => "facilitator or board",
+        2 => "administrator",
+        _ => "root",
+    }
 }
 
 impl Joined {
@@ -177,12 +186,10 @@ impl Joined {
             Command::Join { .. } | Command::Found { .. } => {
                 Err(CommandError::AlreadyJoined { wijk: self.identity.wijk })
             }
+            _ if self.revoked().is_some() => Err(CommandError::Revoked),
             Command::Invite { role, count } => self.invite(role, count, entropy),
-            Command::Grant { person, role } => {
-                self.needs_rank_above(role)?;
-                let record = Record::Grant(Grant::of(person, role));
-                saved(self.create(SpaceId::Members, Kind::GRANT, &record, entropy)?)
-            }
+            Command::Grant { person, role, organisation } => self.grant(Grant { person, role, organisation }, entropy),
+            Command::People(command) => self.people_command(command, entropy),
             Command::Contribute(content) => self.contribute(&content, None, entropy).and_then(saved),
             Command::Edit { subject, content } => self.edit(subject, &content, entropy),
             Command::Speak { question, choice } => self.speak(question, choice, entropy),
@@ -226,18 +233,11 @@ impl Joined {
         self.replica.members().root() == Some(self.key.id())
     }
 
-    fn needs_rank_above(&self, role: Role) -> Result<(), CommandError> {
-        let roles = self.replica.members().roles(self.key.id());
-        let highest = roles.into_iter().map(Role::authority).max().unwrap_or(0);
-        if self.is_root() || highest > role.rank() {
+    pub(super) fn needs_rank_above(&self, role: Role) -> Result<(), CommandError> {
+        if self.replica.members().authority(self.key.id()) > role.rank() {
             return Ok(());
         }
-        let needs = match role {
-            Role::Resident => "facilitator or board",
-            Role::Facilitator | Role::Board | Role::Party => "administrator",
-            Role::Administrator => "root",
-        };
-        Err(CommandError::Role { needs })
+        Err(CommandError::Role { needs: above(role.rank()) })
     }
 
     fn invite(&mut self, role: Role, count: usize, entropy: &mut Entropy) -> Result<Written, CommandError> {
@@ -245,6 +245,7 @@ impl Joined {
         if !(1..=INVITE_COUNT_MAX).contains(&count) {
             return Err(CommandError::Range { what: "number of cards", value: count, min: 1, max: INVITE_COUNT_MAX });
         }
+        self.has_cards_left(count)?;
         let (batch, gives) = (BatchId::new(entropy.bytes()), Gives::Role(role));
         let (mut outcomes, mut secrets) = (Vec::new(), Vec::new());
         for _ in 0..count {
@@ -271,7 +272,7 @@ impl Joined {
     }
 
     /// Begins a document: its subject is known before its first change, whose actor follows from it.
-    fn begin_document(
+    pub(super) fn begin_document(
         &mut self,
         kind: Kind,
         replaces: Option<SubjectId>,
@@ -466,7 +467,7 @@ fn refuse_refused(admitted: &Admitted) -> Result<(), CommandError> {
     }
 }
 
-fn saved_or_unchanged(admitted: Option<Admitted>, subject: SubjectId) -> Result<Written, CommandError> {
+pub(super) fn saved_or_unchanged(admitted: Option<Admitted>, subject: SubjectId) -> Result<Written, CommandError> {
     match admitted {
         Some(admitted) => saved(admitted),
         None => Ok(Written::nothing(Reply::Unchanged { subject })),

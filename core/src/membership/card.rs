@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::entry::sign::Key;
 use crate::letters;
-use crate::model::{InvitationKey, WijkId};
+use crate::model::{InvitationKey, PersonId, WijkId};
 
 /// Bytes of a card's secret: 80 bits, sixteen letters.
 pub const SECRET_BYTES: usize = 10;
@@ -37,7 +37,7 @@ pub enum CardError {
         /// The sign.
         sign: char,
     },
-    /// A link without the wijk's 64 digits.
+    /// A link without the wijk's 64 digits, or with half a person.
     #[error("this is no link of a card: after # come the 64 digits of the wijk, a dot and 16 letters")]
     Link,
     /// A link that is no circle's.
@@ -84,7 +84,8 @@ impl CardSecret {
 }
 
 /// What a card's QR code holds: where the server is, which wijk, and the secret. The part after `#` is never sent to a
-/// server by a browser.
+/// server by a browser. A card for one more device of a person also names that person, behind another dot: a device says
+/// whose it is in the first thing it signs, so letters alone are not enough there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardLink {
     /// Address of the server, `http://…` or `https://…`.
@@ -93,6 +94,8 @@ pub struct CardLink {
     pub wijk: WijkId,
     /// The secret.
     pub secret: CardSecret,
+    /// The person whose device joins with it; `None` for a card that makes a person of its own.
+    pub device_of: Option<PersonId>,
 }
 
 impl CardLink {
@@ -102,7 +105,11 @@ impl CardLink {
     /// When it is none.
     pub fn parse(text: &str) -> Result<Self, CardError> {
         let (address, tail) = text.trim().split_once('#').ok_or(CardError::Link)?;
-        let (wijk, letters) = tail.split_once('.').ok_or(CardError::Link)?;
+        let (wijk, rest) = tail.split_once('.').ok_or(CardError::Link)?;
+        let (letters, person) = match rest.split_once('.') {
+            Some((letters, person)) => (letters, Some(PersonId::from_hex(person).ok_or(CardError::Link)?)),
+            None => (rest, None),
+        };
         let server = address.strip_suffix("/kaart").ok_or(CardError::Link)?;
         if !server.starts_with("http://") && !server.starts_with("https://") {
             return Err(CardError::Link);
@@ -111,13 +118,15 @@ impl CardLink {
             server: server.to_owned(),
             wijk: WijkId::from_hex(wijk).ok_or(CardError::Link)?,
             secret: CardSecret::parse(letters)?,
+            device_of: person,
         })
     }
 }
 
 impl fmt::Display for CardLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/kaart#{}.{}", self.server, self.wijk, self.secret.letters())
+        write!(f, "{}/kaart#{}.{}", self.server, self.wijk, self.secret.letters())?;
+        self.device_of.map_or(Ok(()), |person| write!(f, ".{person}"))
     }
 }
 
@@ -139,14 +148,27 @@ mod tests {
 
     #[test]
     fn a_link_is_read_back() {
-        let link = CardLink {
+        let mut link = CardLink {
             server: "http://127.0.0.1:7447".into(),
             wijk: WijkId::new([7; 32]),
             secret: CardSecret::new([9; SECRET_BYTES]),
+            device_of: None,
         };
-        assert_eq!(CardLink::parse(&link.to_string()), Ok(link));
+        let before = link.to_string();
+        assert_eq!(CardLink::parse(&before).as_ref(), Ok(&link));
+        link.device_of = Some(PersonId::new([0xab; 16]));
+        let with_person = link.to_string();
+        assert_eq!(
+            with_person,
+            format!("{before}.{}", "ab".repeat(16)),
+            "what stood on cards of before stays as it was"
+        );
+        assert_eq!(CardLink::parse(&with_person), Ok(link));
         for bad in ["", "http://x/kaart", "x/kaart#aa.bb", "http://x/kaart#00.ABCD-EFGH-JKMN-PQRS"] {
             assert!(CardLink::parse(bad).is_err(), "{bad}");
+        }
+        for tail in [".", ".ab", ".abab.", &format!(".{}", "AB".repeat(16)), &format!(".{}.", "ab".repeat(16))] {
+            assert!(CardLink::parse(&format!("{before}{tail}")).is_err(), "{tail}");
         }
     }
 

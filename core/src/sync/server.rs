@@ -390,7 +390,8 @@ impl Session {
         reader: &PieceReader,
     ) -> Vec<ServerEffect> {
         if !members.may_read(device, space) {
-            let code = RefusalCode::NotReadable;
+            let revoked = members.is_revoked(device);
+            let code = if revoked { RefusalCode::Revoked } else { RefusalCode::NotReadable };
             return vec![ServerEffect::Send(Frame::Refused { push: None, space, code, expected_seq: None })];
         }
         let empty = LogHead::empty(self.wijk, space, &self.certificate.epoch);
