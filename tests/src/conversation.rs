@@ -83,9 +83,10 @@ impl Conversation {
             circle,
             said,
         };
+        // Twice: the first phones that sync do so before the last have sent anything.
+        evening.everybody_syncs();
         evening.everybody_syncs();
         evening.begins();
-        // Twice: the first phones that sync do so before the last have sent anything.
         evening.everybody_syncs();
         evening.everybody_syncs();
         evening.goes_on();
@@ -110,7 +111,10 @@ impl Conversation {
         self.meeting = saved(world, facilitator, Command::NewMeeting { title: "Wijkavond".into(), agenda });
         let person = neighbour.joined().person();
         let entropy = world.random.entropy();
-        world.root.ask(entropy, Command::Grant { person, role: Role::Facilitator }).expect("the root grants");
+        world
+            .root
+            .ask(entropy, Command::Grant { person, role: Role::Facilitator, organisation: None })
+            .expect("the root grants");
     }
 
     fn goes_on(&mut self) {
