@@ -1,5 +1,8 @@
 //! Tests and measurements of the whole.
 //!
-//! [`world`] is a wijk in memory: phones and a server without sockets or clocks, driven from a seed.
+//! [`world`] is a wijk in memory: phones and a server without sockets or clocks, driven from a seed. [`conversation`] is an
+//! honest evening in one. [`fuzz`] takes any bytes.
 
+pub mod conversation;
+pub mod fuzz;
 pub mod world;
