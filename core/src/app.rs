@@ -4,9 +4,13 @@
 //! Only one commit is under way at a time; events that arrive meanwhile wait. So nothing is shown as saved, sent or arrived
 //! before the store has flushed it, whatever the shell is doing.
 
+mod closed;
+mod duties;
 pub mod entropy;
+mod error;
 pub mod identity;
 mod joined;
+pub mod own;
 pub mod people;
 mod read;
 mod sync;
@@ -15,15 +19,21 @@ mod write;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+pub use closed::{AnswerItem, OwnSealedItem, SealedItem};
+pub use error::CommandError;
 pub use identity::Identity;
 pub use joined::Joined;
 pub use people::PeopleCommand;
 pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, OwnState};
 
-use crate::document::meeting::{MeetingEdit, MeetingEditError};
+use crate::document::meeting::MeetingEdit;
 use crate::membership::card::{CardLink, CardSecret};
-use crate::model::{BatchId, Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SubjectId};
+use crate::membership::circle::CircleLink;
+use crate::model::{
+    BatchId, Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SpaceId, SubjectId,
+};
 use crate::replica::ReplicaError;
+use crate::seal::ReceiptSecret;
 use crate::store::{Batch, Store, StoreError};
 use crate::sync::phone::SessionError;
 use crate::sync::wire::RefusalCode;
@@ -101,6 +111,71 @@ pub enum Command {
     Decide(Decision),
     /// Take own input or voice back for good.
     Erase(SubjectId),
+    /// Send in something that only the board, or a circle, can read; the server doesn't tell them from whom.
+    Seal {
+        /// `inbox` or a circle.
+        space: SpaceId,
+        /// What.
+        sealing: Sealing,
+    },
+    /// Write a note that only members of a closed space can read.
+    WriteNote {
+        /// `board` or a circle.
+        space: SpaceId,
+        /// The note.
+        text: String,
+    },
+    /// Answer something sealed; only the holder of its receipt can read it.
+    AnswerSealed {
+        /// Where it is.
+        space: SpaceId,
+        /// Which.
+        subject: SubjectId,
+        /// The answer.
+        answer: String,
+    },
+    /// Begin a closed circle, as its facilitator.
+    FoundCircle,
+    /// Make cards for a circle.
+    InviteToCircle {
+        /// Which.
+        circle: SpaceId,
+        /// How many, at most [`INVITE_COUNT_MAX`].
+        count: usize,
+    },
+    /// Come into a circle with a card. Works without a network.
+    JoinCircle {
+        /// What the card says.
+        card: CircleLink,
+    },
+    /// Take somebody out of a circle: what comes after can't be read with that key.
+    RemoveFromCircle {
+        /// Which.
+        circle: SpaceId,
+        /// The member's key there.
+        key: DeviceId,
+    },
+}
+
+/// What somebody seals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    /// Something the board or a circle should know.
+    Story(Content),
+    /// "This is illegal or harmful."
+    Notice {
+        /// What.
+        about: SubjectId,
+        /// Why.
+        text: String,
+    },
+    /// "I don't agree with this ruling."
+    Appeal {
+        /// Which.
+        ruling: EntryId,
+        /// Why.
+        text: String,
+    },
 }
 
 /// Cards made by one command: a full evening's.
@@ -109,6 +184,27 @@ pub const INVITE_COUNT_MAX: usize = 1000;
 /// What a command gave, once it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
+    /// Sealed input is kept and goes with the next sync.
+    Sealed {
+        /// Its id.
+        subject: SubjectId,
+        /// With which answers are found, on this phone or any other.
+        receipt: ReceiptSecret,
+    },
+    /// Sealed input is gone from this phone; the server is told with the next sync.
+    Erased {
+        /// Its id.
+        subject: SubjectId,
+    },
+    /// A circle was begun or entered.
+    Circle(SpaceId),
+    /// Cards of a circle.
+    CircleCards {
+        /// Which.
+        circle: SpaceId,
+        /// What stands on each.
+        secrets: Vec<CardSecret>,
+    },
     /// Written and flushed; an entry about this subject.
     Saved {
         /// The subject.
@@ -148,105 +244,6 @@ pub enum Reply {
         batch: BatchId,
         /// How many of its cards nobody had used, as far as this device knows.
         unused: usize,
-    },
-}
-
-/// Why a command can't be done. Nothing was written.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// This store has no wijk yet.
-    #[error("this device hasn't joined a wijk yet")]
-    NotJoined,
-    /// This store has a wijk already.
-    #[error("this device belongs to wijk {wijk} already; another wijk needs another data folder")]
-    AlreadyJoined {
-        /// The wijk.
-        wijk: crate::model::WijkId,
-    },
-    /// There is nothing with this id here, or it was erased.
-    #[error("there is no {what} {subject} on this device")]
-    Unknown {
-        /// What was looked for.
-        what: &'static str,
-        /// The id.
-        subject: SubjectId,
-    },
-    /// It belongs to somebody else.
-    #[error("{subject} was written by somebody else")]
-    NotOwn {
-        /// The id.
-        subject: SubjectId,
-    },
-    /// A text is empty or too long.
-    #[error("the {what} has {chars} characters; 1 to {max} are allowed")]
-    Length {
-        /// Which text.
-        what: &'static str,
-        /// How long it is.
-        chars: usize,
-        /// How long it may be.
-        max: usize,
-    },
-    /// A number is out of range.
-    #[error("{what}: {value} isn't between {min} and {max}")]
-    Range {
-        /// Of what.
-        what: &'static str,
-        /// What was given.
-        value: usize,
-        /// Least.
-        min: usize,
-        /// Most.
-        max: usize,
-    },
-    /// The agenda has no such item.
-    #[error(transparent)]
-    Meeting(#[from] MeetingEditError),
-    /// Nothing of this kind has this id.
-    #[error("this device knows no {what} {id}")]
-    NotFound {
-        /// What was looked for.
-        what: &'static str,
-        /// The id, as people read it.
-        id: String,
-    },
-    /// This device, or its person, was taken out of the wijk: what it writes counts nowhere.
-    #[error("this device no longer belongs to the wijk; nothing was written")]
-    Revoked,
-    /// It was taken away before.
-    #[error("that was taken away before")]
-    AlreadyRevoked,
-    /// A party represents an organisation; nobody else does.
-    #[error("the role of party needs an organisation, and no other role has one")]
-    Organisation,
-    /// This person's role doesn't allow it.
-    #[error("this needs the role of {needs}")]
-    Role {
-        /// Which role.
-        needs: &'static str,
-    },
-    /// The gate refuses it, here as everywhere. Nothing of it was stored.
-    #[error("this can't count in this wijk: {reason:?}")]
-    Refused {
-        /// Why.
-        reason: crate::gate::Reason,
-    },
-    /// It could not be stored. Nothing of it is there.
-    #[error("not saved")]
-    NotSaved {
-        /// Why.
-        #[source]
-        cause: Arc<StoreError>,
-    },
-    /// The store holds something this program can't read.
-    #[error(transparent)]
-    Replica(#[from] ReplicaError),
-    /// automerge refused an edit of ours: a bug.
-    #[error("the document could not be written")]
-    Document {
-        /// What it said.
-        #[source]
-        cause: automerge::AutomergeError,
     },
 }
 
@@ -339,6 +336,10 @@ enum Then {
     Wrote { id: u64, outcomes: Vec<crate::replica::Outcome>, reply: Reply },
     /// A piece of a log.
     Took(Box<sync::Taken>),
+    /// Something was done in closed spaces.
+    DidDuties(Vec<crate::replica::Outcome>),
+    /// The server has what was dropped.
+    Dropped(SubjectId),
     /// Receipts; none when only evidence had to be kept.
     Receipted(Vec<crate::sync::wire::Receipt>),
 }
@@ -386,6 +387,9 @@ impl App {
         {
             self.step(now, event, &mut effects);
         }
+        if self.storing.is_none() {
+            self.do_duties(&mut effects);
+        }
         effects
     }
 
@@ -426,6 +430,11 @@ impl App {
                 effects.push(Effect::Reply { id, result: Ok(reply) });
             }
             Then::Wrote { id, outcomes, reply } => self.wrote(id, &outcomes, reply, effects),
+            Then::DidDuties(outcomes) => self.did_duties(&outcomes, effects),
+            Then::Dropped(subject) => {
+                effects.push(Effect::Changed(BTreeSet::from([subject])));
+                self.push_more(effects);
+            }
             Then::Took(taken) => self.took(*taken, effects),
             Then::Receipted(receipts) => self.receipted(&receipts, effects),
         }
@@ -440,8 +449,12 @@ impl App {
                 let cause = Arc::new(error);
                 effects.push(Effect::Reply { id, result: Err(CommandError::NotSaved { cause }) });
             }
+            // They are still due, and done with the next event.
+            Then::DidDuties(_) => {}
             // What the server sent is asked for again later: the cursor stands where it stood.
-            Then::Took(_) | Then::Receipted(_) => effects.push(Effect::Disconnect(SessionError::NotNow)),
+            Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) => {
+                effects.push(Effect::Disconnect(SessionError::NotNow))
+            }
         }
     }
 
@@ -450,18 +463,6 @@ impl App {
     fn forget_uncommitted(&mut self) {
         if self.joined.as_ref().is_some_and(|joined| joined.replica.has_uncommitted()) {
             self.reload();
-        }
-    }
-
-    /// Takes what is stored into the view. Should the store not be readable, everything is opened again.
-    fn show(&mut self, outcomes: &[crate::replica::Outcome]) -> BTreeSet<SubjectId> {
-        match self.joined.as_mut().map(|joined| joined.show(outcomes)) {
-            Some(Ok(changed)) => changed,
-            Some(Err(_)) => {
-                self.reload();
-                BTreeSet::new()
-            }
-            None => BTreeSet::new(),
         }
     }
 

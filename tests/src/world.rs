@@ -411,6 +411,13 @@ impl World {
                         Some(answer) => down.push(answer.encode()),
                         None => return down,
                     },
+                    ServerEffect::Drop(job) => match self.server.take_drop(&job, DAY) {
+                        Ok(answer) => down.push(answer.encode()),
+                        Err(_) => {
+                            self.server_failed = true;
+                            return down;
+                        }
+                    },
                     ServerEffect::Follow(space, head) => drop(followed.insert(space, head)),
                     ServerEffect::Close(_) => down.push(Frame::Bye.encode()),
                 }

@@ -219,7 +219,7 @@ impl Joined {
             return Err(CommandError::Role { needs: above(card.made_by.0) });
         }
         if members.is_withdrawn(key) {
-            return Ok(Written { outcomes: Vec::new(), reply: Reply::Withdrawn { batch, unused: 0 } });
+            return Ok(Written::nothing(Reply::Withdrawn { batch, unused: 0 }));
         }
         let unused = members.unused(batch);
         let record = Record::Withdrawal(Withdrawal { batch });

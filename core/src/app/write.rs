@@ -20,12 +20,20 @@ use crate::model::{
     SpaceId, SubjectId, Voice, WijkId,
 };
 use crate::replica::{About, Admitted, Outcome};
-use crate::store::Table;
+use crate::store::{Batch, Table};
 
 /// Entries written by one command, and what to say when they are stored.
 pub(super) struct Written {
     pub(super) outcomes: Vec<Outcome>,
+    /// Rows beside those of entries.
+    pub(super) rows: Batch,
     pub(super) reply: Reply,
+}
+
+impl Written {
+    pub(super) fn nothing(reply: Reply) -> Self {
+        Self { outcomes: Vec::new(), rows: Batch::new(), reply }
+    }
 }
 
 impl App {
@@ -52,18 +60,20 @@ impl App {
         }
         let joined = self.joined.as_mut().ok_or(CommandError::NotJoined)?;
         let written = joined.write(command, &mut entropy)?;
-        if written.outcomes.is_empty() {
+        if written.outcomes.is_empty() && written.rows.is_empty() {
             effects.push(Effect::Reply { id, result: Ok(written.reply) });
             return Ok(());
         }
-        let batch = joined.replica.take_rows();
+        joined.duties_due = true;
+        let mut batch = joined.replica.take_rows();
+        batch.append(written.rows);
         self.commit(batch, Then::Wrote { id, outcomes: written.outcomes, reply: written.reply }, effects);
         Ok(())
     }
 
     pub(super) fn wrote(&mut self, id: u64, outcomes: &[Outcome], reply: Reply, effects: &mut Vec<Effect>) {
-        if self.joined.is_some() {
-            let changed = self.show(outcomes);
+        if let Some(joined) = &mut self.joined {
+            let changed = joined.show(outcomes);
             effects.push(Effect::Reply { id, result: Ok(reply) });
             if !changed.is_empty() {
                 effects.push(Effect::Changed(changed));
@@ -132,6 +142,7 @@ fn new_identity(wijk: WijkId, server: String, entropy: &mut Entropy) -> Identity
         person: person_of(wijk, Key::from_secret(&signing_secret).id()),
         person_secret: entropy.bytes(),
         server,
+        other_secrets: Vec::new(),
     }
 }
 
@@ -186,7 +197,17 @@ impl Joined {
             Command::NewMeeting { title, agenda } => self.new_meeting(&title, &agenda, entropy),
             Command::EditMeeting { subject, edit } => self.edit_meeting(subject, &edit, entropy),
             Command::Decide(decision) => self.decide(decision, entropy),
-            Command::Erase(subject) => self.erase(subject).and_then(saved),
+            Command::Erase(subject) => match self.erase_own(subject) {
+                Some(written) => written,
+                None => self.erase(subject).and_then(saved),
+            },
+            Command::Seal { space, sealing } => self.seal(space, sealing, entropy),
+            Command::WriteNote { space, text } => self.write_note(space, &text, entropy),
+            Command::AnswerSealed { space, subject, answer } => self.answer_sealed(space, subject, &answer, entropy),
+            Command::FoundCircle => self.found_circle(entropy),
+            Command::InviteToCircle { circle, count } => self.invite_to_circle(circle, count, entropy),
+            Command::JoinCircle { card } => self.join_circle(&card),
+            Command::RemoveFromCircle { circle, key } => self.remove_from_circle(circle, key, entropy),
         }
     }
 
@@ -201,7 +222,8 @@ impl Joined {
         let seed = Seed(entropy.bytes());
         let erase_secret = EraseSecret::derive(&self.identity.person_secret, &seed);
         let about = About::New { seed, erase_secret };
-        Ok(self.replica.write(&self.key, space, kind, about, record)?)
+        let key = self.key_in(space);
+        Ok(self.replica.write(&key, space, kind, about, record)?)
     }
 
     pub(super) fn has_any_role(&self, roles: &[Role]) -> bool {
@@ -234,7 +256,7 @@ impl Joined {
             outcomes.extend(self.create(SpaceId::Members, Kind::INVITATION, &record, entropy)?.entries);
             secrets.push(card);
         }
-        Ok(Written { outcomes, reply: Reply::Cards { batch, secrets } })
+        Ok(Written { outcomes, rows: Batch::new(), reply: Reply::Cards { batch, secrets } })
     }
 
     fn contribute(
@@ -317,7 +339,7 @@ impl Joined {
         }
         let before = self.view().voice_of(question, self.identity.person);
         if before.is_some_and(|voice| voice.choice == choice) {
-            return Ok(Written { outcomes: Vec::new(), reply: Reply::Unchanged { subject: question } });
+            return Ok(Written::nothing(Reply::Unchanged { subject: question }));
         }
         let counter = before.map_or(1, |voice| voice.counter.saturating_add(1));
         let record = Record::Voice(Voice { question, choice, counter, replaces: before.map(|voice| voice.id) });
@@ -406,13 +428,20 @@ impl Joined {
 
     fn erase(&mut self, subject: SubjectId) -> Result<Admitted, CommandError> {
         let unknown = CommandError::Unknown { what: "own input", subject };
+        for space in self.replica.spaces().into_iter().filter(|space| space.is_closed()) {
+            if let Some(erased) = self.erase_in(space, subject)? {
+                return Ok(erased);
+            }
+        }
         let row = self.replica.subject(SpaceId::Open, subject)?;
         let Some(row) = row.filter(|row| row.state != SubjectState::Erased) else { return Err(unknown) };
         if row.owner != Some(self.identity.person) {
             return Err(CommandError::NotOwn { subject });
         }
-        let (Some((seed, _)), Some((device, _))) = (row.opening, row.creator) else { return Err(unknown) };
-        let erase_secret = EraseSecret::derive(&self.identity.person_secret, &seed);
+        let (Some((seed, commit)), Some((device, _))) = (row.opening, row.creator) else { return Err(unknown) };
+        let Some(erase_secret) = self.identity.erase_secret(&seed, &commit) else {
+            return Err(CommandError::OtherDevice { subject });
+        };
         let tombstone = Tombstone::Owner { subject, device, kind: row.kind, nonce: seed.nonce(), erase_secret };
         let about = About::Existing(subject);
         let record = Record::Tombstone(tombstone);
@@ -425,7 +454,7 @@ pub(super) fn saved(admitted: Admitted) -> Result<Written, CommandError> {
     let first = admitted.entries.first().map(|outcome| (outcome.subject, outcome.id));
     let (subject, id) = first.ok_or(CommandError::NotJoined)?;
     let outcomes = admitted.entries.into_iter().chain(admitted.woken).collect();
-    Ok(Written { outcomes, reply: Reply::Saved { subject, id } })
+    Ok(Written { outcomes, rows: Batch::new(), reply: Reply::Saved { subject, id } })
 }
 
 /// An entry that our own gate refuses is not written: its author is told at once.
@@ -442,6 +471,6 @@ fn refuse_refused(admitted: &Admitted) -> Result<(), CommandError> {
 pub(super) fn saved_or_unchanged(admitted: Option<Admitted>, subject: SubjectId) -> Result<Written, CommandError> {
     match admitted {
         Some(admitted) => saved(admitted),
-        None => Ok(Written { outcomes: Vec::new(), reply: Reply::Unchanged { subject } }),
+        None => Ok(Written::nothing(Reply::Unchanged { subject })),
     }
 }

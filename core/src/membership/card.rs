@@ -40,6 +40,11 @@ pub enum CardError {
     /// A link without the wijk's 64 digits, or with half a person.
     #[error("this is no link of a card: after # come the 64 digits of the wijk, a dot and 16 letters")]
     Link,
+    /// A link that is no circle's.
+    #[error(
+        "this is no card of a circle: after kring# come the 64 digits of the wijk, 32 of the circle, and 16 letters"
+    )]
+    CircleLink,
 }
 
 impl CardSecret {

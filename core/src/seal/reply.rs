@@ -26,7 +26,7 @@ const CHECK_LETTERS: usize = 2;
 pub const RECEIPT_LETTERS: usize = SECRET_LETTERS + CHECK_LETTERS;
 
 /// The secret of a receipt. Wiped from memory when it goes, and never printed but as letters for its holder.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ReceiptSecret([u8; RECEIPT_BYTES]);
 
 /// A text that is no receipt.
@@ -54,6 +54,12 @@ impl ReceiptSecret {
     #[must_use]
     pub const fn new(random: [u8; RECEIPT_BYTES]) -> Self {
         Self(random)
+    }
+
+    /// Its bytes, for its holder's own store.
+    #[must_use]
+    pub const fn to_bytes(&self) -> [u8; RECEIPT_BYTES] {
+        self.0
     }
 
     /// 28 letters in groups of four; the last two follow from the others.
