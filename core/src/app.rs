@@ -12,6 +12,7 @@ pub mod identity;
 mod joined;
 pub mod own;
 pub mod people;
+pub mod poll;
 mod read;
 mod sync;
 mod write;
@@ -24,6 +25,7 @@ pub use error::CommandError;
 pub use identity::Identity;
 pub use joined::Joined;
 pub use people::PeopleCommand;
+pub use poll::PollCommand;
 pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, OwnState};
 
 use crate::document::meeting::MeetingEdit;
@@ -77,6 +79,8 @@ pub enum Command {
     },
     /// Something about who belongs.
     People(PeopleCommand),
+    /// Something about secret polls.
+    Poll(PollCommand),
     /// Send in something.
     Contribute(Content),
     /// Change own input. Where words go away, it becomes a new subject and the old one is erased.
