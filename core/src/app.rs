@@ -470,6 +470,18 @@ impl App {
         }
     }
 
+    /// Takes what is stored into the view. Should the store not be readable, everything is opened again.
+    fn show(&mut self, outcomes: &[crate::replica::Outcome]) -> BTreeSet<SubjectId> {
+        match self.joined.as_mut().map(|joined| joined.show(outcomes)) {
+            Some(Ok(changed)) => changed,
+            Some(Err(_)) => {
+                self.reload();
+                BTreeSet::new()
+            }
+            None => BTreeSet::new(),
+        }
+    }
+
     /// Opens everything again from the store, and keeps the connection that is there.
     fn reload(&mut self) {
         let session = self.joined.take().and_then(|joined| joined.session);

@@ -17,4 +17,5 @@ pub mod replica;
 pub mod seal;
 pub mod store;
 pub mod sync;
+pub mod vault;
 pub mod view;

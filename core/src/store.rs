@@ -14,9 +14,11 @@ pub mod disk;
 pub mod keys;
 pub mod log;
 mod memory;
+pub mod sealed;
 
 pub use cached::CachedStore;
 pub use memory::MemoryStore;
+pub use sealed::SealedStore;
 
 /// The tables of a store. The numbers stand in journals on disk and never change meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,6 +102,8 @@ pub enum Op {
 pub const KEY_BYTES_MAX: usize = 128;
 /// Longest value: an entry body with its envelope, with room to spare; a longer value is our own bug.
 pub const VALUE_BYTES_MAX: usize = 512 * 1024;
+/// Longest value that a store takes from what stands above it: the longest value with its seal. See [`sealed`].
+pub const STORED_BYTES_MAX: usize = VALUE_BYTES_MAX + sealed::SEAL_BYTES;
 
 /// Changes that are stored together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,6 +184,12 @@ pub enum StoreError {
         /// The folder.
         place: String,
     },
+    /// The key does not open this store: it belongs to another one. Nothing was changed.
+    #[error("the key does not open {place}: it was sealed with another one")]
+    WrongKey {
+        /// The folder.
+        place: String,
+    },
     /// A key or value is longer than allowed: a bug of the caller.
     #[error("a row of {table:?} breaks a limit of the store: {what}")]
     Limit {
@@ -231,7 +241,7 @@ pub fn check_limits(batch: &Batch) -> Result<(), StoreError> {
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(StoreError::Limit { table, what: "key length" });
         }
-        if value_bytes > VALUE_BYTES_MAX {
+        if value_bytes > STORED_BYTES_MAX {
             return Err(StoreError::Limit { table, what: "value length" });
         }
     }

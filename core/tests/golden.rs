@@ -23,6 +23,8 @@ mod frames;
 mod numbers;
 #[path = "golden/rows.rs"]
 mod rows;
+#[path = "golden/sealed.rs"]
+mod sealed;
 #[path = "golden/seals.rs"]
 mod seals;
 #[path = "golden/seals_by_hand.rs"]

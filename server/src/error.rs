@@ -8,9 +8,11 @@ use samenspraak_core::app::CommandError;
 use samenspraak_core::replica::ReplicaError;
 use samenspraak_core::store::StoreError;
 use samenspraak_core::store::log::LogError;
+use samenspraak_core::store::sealed::SealError;
 use samenspraak_core::sync::phone::SessionError;
 use samenspraak_core::sync::pieces::PieceError;
 use samenspraak_core::sync::server::ServerError;
+use samenspraak_core::vault::VaultError;
 
 use crate::client::SyncError;
 
@@ -64,6 +66,9 @@ pub enum ProgramError {
     /// A store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The sealed store of a device, or its key.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A replica.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
@@ -99,6 +104,7 @@ impl ProgramError {
             | Self::NoFolder { .. }
             | Self::File { .. }
             | Self::Store(_)
+            | Self::Seal(_)
             | Self::Replica(_)
             | Self::Server(_)
             | Self::Piece(_) => 3,
@@ -110,6 +116,10 @@ impl ProgramError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::File { .. } => Some("; nothing was changed: restore this file from a copy"),
+            Self::Seal(SealError::KeyMissing { .. }) => {
+                Some("; nothing was changed: put back the key file that belongs to this folder, nothing else opens it")
+            }
+            Self::Seal(SealError::Vault(error)) => vault_hint(error),
             Self::Sync(SyncError::Unreachable { .. } | SyncError::Broken { .. }) => {
                 Some("; what was written is safe here: try again later, or see that the address is right")
             }
@@ -140,6 +150,22 @@ impl ProgramError {
     }
 }
 
+/// What to do about a key.
+fn vault_hint(error: &VaultError) -> Option<&'static str> {
+    match error {
+        VaultError::Damaged { .. } | VaultError::Taken { .. } => {
+            Some("; nothing was changed: restore this key file from a copy, nothing else opens the store")
+        }
+        VaultError::Exposed { .. } => {
+            Some("; make it its owner's alone with `chmod 600`, on a disk that can tell users apart")
+        }
+        VaultError::Full { .. } => Some("; nothing was damaged: make room and try again"),
+        VaultError::Locked { .. } => Some("; unlock it and try again"),
+        VaultError::Io { .. } => Some("; see that this folder can be read and written, and try again"),
+        VaultError::Name { .. } => None,
+    }
+}
+
 /// What to do about a disk that is full, busy, damaged or locked.
 fn store_hint(error: &StoreError) -> Option<&'static str> {
     match error {
@@ -149,13 +175,16 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
             Some("; nothing was changed: run `samenspraak verify` on this folder, and restore a copy")
         }
         StoreError::Io { .. } => Some("; see that this folder can be read and written, and try again"),
+        StoreError::WrongKey { .. } => Some("; nothing was changed: put back the key file that belongs to this folder"),
         StoreError::Closed { .. } | StoreError::Limit { .. } => None,
     }
 }
 
 fn store_error(error: &ProgramError) -> Option<&StoreError> {
     match error {
-        ProgramError::Store(error) | ProgramError::Replica(ReplicaError::Store(error)) => Some(error),
+        ProgramError::Store(error)
+        | ProgramError::Seal(SealError::Store(error))
+        | ProgramError::Replica(ReplicaError::Store(error)) => Some(error),
         ProgramError::Server(
             ServerError::Replica(ReplicaError::Store(error)) | ServerError::Log(LogError::Store(error)),
         )

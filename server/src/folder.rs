@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! wijk.json      which wijk this is and at which address phones reach it
-//! keys/          identity and epoch key of the server, and the card that `serve --show-card` shows (0600)
-//! server/        store of the server
-//! root/          store of the root's device: founding and cards for staff
-//! board/         store of the first board device, which the board page writes with
+//! keys/          identity and epoch key of the server, the card that `serve --show-card` shows, and the keys that open
+//!                the stores of root and board (0600, in a folder of 0700)
+//! server/        store of the server: plain, `device` says why
+//! root/          store of the root's device: founding and cards for staff; sealed
+//! board/         store of the first board device, which the board page writes with; sealed
 //! serve.json     address of the running server, while it runs
 //! ```
 //! Paths inside are relative, so a folder may be moved or copied. Not here: what the stores hold.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +22,9 @@ use samenspraak_core::store::disk::{DiskOptions, DiskStore, OpenReport};
 use samenspraak_core::sync::server::ServerKeys;
 use serde::{Deserialize, Serialize};
 
+use crate::device::DeviceStore;
 use crate::error::ProgramError;
+use crate::vault::FileVault;
 
 /// What `wijk.json` says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,32 +87,84 @@ fn file_error(path: &Path, error: &dyn std::fmt::Display) -> ProgramError {
 /// Turns a system error into a program error; a full disk keeps its own words.
 fn io_error(path: &Path, source: std::io::Error) -> ProgramError {
     let place = path.display().to_string();
-    if source.kind() == std::io::ErrorKind::StorageFull {
+    if source.kind() == ErrorKind::StorageFull {
         ProgramError::Store(samenspraak_core::store::StoreError::Full { place })
     } else {
         ProgramError::Store(samenspraak_core::store::StoreError::Io { place, source })
     }
 }
 
-/// Writes a file so that it is there whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8], private: bool) -> Result<(), ProgramError> {
+/// Writes a file so that it is there whole or not at all, durably; a private one is for its owner alone.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], private: bool) -> std::io::Result<()> {
     let fresh = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, if private { 0o600 } else { 0o644 });
+    // What a kill left there may be open to others, and a mode is given to new files only.
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if private { 0o600 } else { 0o644 });
+    #[cfg(not(unix))]
+    let _ = private;
+    let write = || {
         let mut file = options.open(&fresh)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&fresh, path)?;
-        if let Some(folder) = path.parent() {
-            fs::File::open(folder)?.sync_all()?;
-        }
-        Ok(())
+        fs::rename(&fresh, path)
     };
-    let _ = private;
-    write().map_err(|source| io_error(path, source))
+    write().inspect_err(|_| {
+        // Half a secret is nobody's use; what can't be removed now is removed before the next one is written.
+        let _ = fs::remove_file(&fresh);
+    })?;
+    if let Some(folder) = path.parent() {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn write_file(path: &Path, bytes: &[u8], private: bool) -> Result<(), ProgramError> {
+    write_whole(path, bytes, private).map_err(|source| io_error(path, source))
+}
+
+/// Makes a folder and those above it, for their owner alone: others on this machine have no business in a wijk's data.
+pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Whether nobody but its owner may read or write a file or folder. Where the system knows no owners of files, always.
+pub(crate) fn is_private(path: &Path) -> std::io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        Ok(fs::metadata(path)?.permissions().mode() & 0o077 == 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        Ok(true)
+    }
+}
+
+/// Takes a file or folder away from others than its owner, and says so in the log: a copy made with other rights must not
+/// keep a wijk from being served, but somebody may have read what is in it.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    if is_private(path)? {
+        return Ok(());
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(path)?.permissions().mode() & 0o700;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
+    tracing::warn!(path = %path.display(), "others on this machine could read this; it is its owner's alone now");
+    Ok(())
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, ProgramError> {
@@ -132,7 +187,7 @@ impl Folder {
         if has_files {
             return Err(ProgramError::NotEmpty { path: path.to_owned() });
         }
-        fs::create_dir_all(path.join("keys")).map_err(|source| io_error(path, source))
+        make_folder(&path.join("keys")).map_err(|source| io_error(path, source))
     }
 
     /// Writes the server's keys.
@@ -148,7 +203,7 @@ impl Folder {
         let file =
             KeysFile { identity_secret: hex(identity_secret), epoch: hex(epoch), epoch_secret: hex(epoch_secret) };
         let place = path.join("keys/server.json");
-        write_whole(&place, &to_json(&place, &file)?, true)
+        write_file(&place, &to_json(&place, &file)?, true)
     }
 
     /// The letters of the card that was last shown.
@@ -162,7 +217,7 @@ impl Folder {
     /// # Errors
     /// When they can't be written.
     pub fn set_shown_card(&self, letters: &str) -> Result<(), ProgramError> {
-        write_whole(&self.path.join("keys/card.txt"), letters.as_bytes(), true)
+        write_file(&self.path.join("keys/card.txt"), letters.as_bytes(), true)
     }
 
     /// Finishes a new folder.
@@ -171,7 +226,7 @@ impl Folder {
     /// When it can't be written.
     pub fn finish(path: &Path, file: WijkFile) -> Result<Self, ProgramError> {
         let place = path.join("wijk.json");
-        write_whole(&place, &to_json(&place, &file)?, false)?;
+        write_file(&place, &to_json(&place, &file)?, false)?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -221,6 +276,12 @@ impl Folder {
     /// When they can't be read.
     pub fn keys(&self) -> Result<ServerKeys, ProgramError> {
         let place = self.path.join("keys/server.json");
+        for secret in [self.path.join("keys"), place.clone(), self.path.join("keys/card.txt")] {
+            match make_private(&secret) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                made => made.map_err(|source| io_error(&secret, source))?,
+            }
+        }
         let file: KeysFile = read_json(&place)?;
         Ok(ServerKeys {
             identity: Key::from_secret(&unhex(&place, &file.identity_secret)?),
@@ -235,12 +296,26 @@ impl Folder {
         self.path.join(which.name())
     }
 
-    /// Opens a store of this folder.
+    /// Opens the server's store.
     ///
     /// # Errors
     /// When it is in use, damaged, or can't be written.
-    pub fn store(&self, which: Which) -> Result<Arc<DiskStore>, ProgramError> {
-        open_store(&self.store_path(which))
+    pub fn server_store(&self) -> Result<Arc<DiskStore>, ProgramError> {
+        open_store(&self.store_path(Which::Server))
+    }
+
+    /// Opens the store of a device in this folder.
+    ///
+    /// # Errors
+    /// As for [`DeviceStore::open`].
+    pub fn device_store(&self, device: Which) -> Result<DeviceStore, ProgramError> {
+        DeviceStore::open(&self.store_path(device), &vault(&self.path), device.name())
+    }
+
+    /// The keys of the stores of devices.
+    #[must_use]
+    pub fn vault(&self) -> FileVault {
+        vault(&self.path)
     }
 
     /// Notes where the running server listens; `None` when it stops.
@@ -250,9 +325,9 @@ impl Folder {
     pub fn set_serving(&self, address: Option<&str>) -> Result<(), ProgramError> {
         let place = self.path.join("serve.json");
         match address {
-            Some(address) => write_whole(&place, &to_json(&place, &ServeFile { address: address.to_owned() })?, false),
+            Some(address) => write_file(&place, &to_json(&place, &ServeFile { address: address.to_owned() })?, false),
             None => match fs::remove_file(&place) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error(&place, error)),
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(&place, error)),
                 _ => Ok(()),
             },
         }
@@ -291,13 +366,27 @@ impl Which {
     }
 }
 
-/// Opens a disk store and says in the log what had to be mended.
+/// The vault of a wijk's folder.
+#[must_use]
+pub fn vault(path: &Path) -> FileVault {
+    FileVault::new(&path.join("keys"))
+}
+
+/// Opens a disk store and says what had to be mended.
 ///
 /// # Errors
 /// When it is in use, damaged, or can't be written.
+pub fn open_disk(path: &Path) -> Result<(DiskStore, OpenReport), ProgramError> {
+    make_folder(path).map_err(|source| io_error(path, source))?;
+    Ok(DiskStore::open(path, DiskOptions::default())?)
+}
+
+/// Opens a disk store and says in the log what had to be mended.
+///
+/// # Errors
+/// As for [`open_disk`].
 pub fn open_store(path: &Path) -> Result<Arc<DiskStore>, ProgramError> {
-    fs::create_dir_all(path).map_err(|source| io_error(path, source))?;
-    let (store, report) = DiskStore::open(path, DiskOptions::default())?;
+    let (store, report) = open_disk(path)?;
     say_report(path, &report);
     Ok(Arc::new(store))
 }

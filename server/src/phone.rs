@@ -1,9 +1,11 @@
 //! The phone in the terminal: a person's own store, and the words a resident's app uses too.
+//!
+//! Its folder holds the store, sealed, and in `keys/` the key that opens it (`vault`).
 
+mod closed;
 pub(crate) mod print;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use samenspraak_core::app::{Command, Reply};
@@ -11,9 +13,9 @@ use samenspraak_core::document::Splice;
 use samenspraak_core::document::meeting::MeetingEdit;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{Choice, Content, SubjectId};
-use samenspraak_core::store::Store;
 
 use crate::client::{Driver, SyncError};
+use crate::device::DeviceStore;
 use crate::error::ProgramError;
 
 /// `samenspraak phone --data DIR …`
@@ -95,6 +97,9 @@ pub enum Action {
         /// Its id, or the beginning of it.
         id: String,
     },
+    /// Sealed input and circles.
+    #[command(flatten)]
+    Closed(closed::ClosedAction),
 }
 
 /// What a voice says.
@@ -184,8 +189,8 @@ pub async fn run(args: PhoneArgs) -> Result<(), ProgramError> {
         Action::Join { card, server } => Some(read_card(card, server.clone()).await?),
         _ => None,
     };
-    let store = crate::folder::open_store(&args.data)?;
-    let mut phone = Driver::open(Arc::clone(&store) as Arc<dyn Store>)?;
+    let store = DeviceStore::open_phone(&args.data)?;
+    let mut phone = Driver::open(store.rows())?;
     let result = match card {
         Some(card) => join(&mut phone, card),
         None => act(&mut phone, args.action).await,
@@ -216,10 +221,14 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
             print::saved(phone, &reply)
         }
         Action::Erase { id } => {
-            let subject = contribution(phone, &id)?;
+            let subject = match closed::own_subject(phone, &id) {
+                Some(subject) => subject,
+                None => contribution(phone, &id)?,
+            };
             let reply = phone.command(Command::Erase(subject))?;
             print::saved(phone, &reply)
         }
+        Action::Closed(action) => closed::run(phone, action),
         Action::Notes { action } => notes(phone, action),
         Action::Sync { server } => {
             let address = match server {

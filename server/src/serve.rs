@@ -77,19 +77,19 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
     let address = listener.local_addr().map_err(listen_error)?;
     let asked_to_stop = asked_to_stop()
         .map_err(|source| ProgramError::Store(StoreError::Io { place: "signals of the system".into(), source }))?;
-    let store = folder.store(Which::Server)?;
+    let store = folder.server_store()?;
     let rows: Arc<dyn Store> = Arc::new(CachedStore::new(store.clone()));
     let mut server = Server::open(folder.wijk()?, folder.keys()?, Arc::clone(&rows))?;
     wijk::deliver_at_start(folder, &mut server)?;
     let local = format!("http://{}", loopback(address));
     let card = if show_card { wijk::shown_card(folder, &mut server, &local)? } else { None };
-    let board_store = folder.store(Which::Board)?;
+    let board_store = folder.device_store(Which::Board)?;
 
     let (stop, stopping) = watch::channel(false);
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
     let (reader, signer) = (server.reader(), server.signer());
     let writer = Writer::start(server, folder, rows)?;
-    let board = Board::start(board_store.clone(), local.clone(), stopping.clone())?;
+    let board = Board::start(board_store.rows(), local.clone(), stopping.clone())?;
     let shared = Arc::new(Shared {
         wijk,
         certificate,

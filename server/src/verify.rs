@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use samenspraak_core::app::Identity;
 use samenspraak_core::entry::Header;
@@ -11,10 +12,11 @@ use samenspraak_core::entry::{Kind, codec};
 use samenspraak_core::hash::Hash;
 use samenspraak_core::model::{DeviceId, EntryId, SpaceId, SubjectId, WijkId};
 use samenspraak_core::replica::{EntryRow, Head, Place, SubjectRow};
-use samenspraak_core::store::disk::DiskStore;
+use samenspraak_core::store::disk::{DiskStore, Verification};
 use samenspraak_core::store::log::{Epoch, LogHead, decode_head, decode_line};
 use samenspraak_core::store::{Row, Store, Table, keys};
 
+use crate::device::{PHONE, phone_vault, read_device};
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which};
 
@@ -47,10 +49,19 @@ pub fn run(path: &Path) -> Result<(), ProgramError> {
     if path.join("wijk.json").exists() {
         let folder = Folder::open(path)?;
         for which in Which::ALL {
-            problems += check(which.name(), &folder.store_path(which), Some(folder.wijk()?))?;
+            let path = folder.store_path(which);
+            let (store, journal) = match which {
+                Which::Server => {
+                    let (store, journal) = DiskStore::open_read_only(&path)?;
+                    (Arc::new(store) as Arc<dyn Store>, journal)
+                }
+                Which::Root | Which::Board => read_device(&path, &folder.vault(), which.name())?,
+            };
+            problems += check(which.name(), store.as_ref(), &journal, Some(folder.wijk()?))?;
         }
     } else if path.join("journal").exists() {
-        problems += check("phone", path, None)?;
+        let (store, journal) = read_device(path, &phone_vault(path), PHONE)?;
+        problems += check("phone", store.as_ref(), &journal, None)?;
     } else {
         let hint = "name the folder that was given to `wijk new` or to `phone --data`";
         return Err(ProgramError::NoFolder { path: path.to_owned(), what: "data", hint });
@@ -62,8 +73,7 @@ pub fn run(path: &Path) -> Result<(), ProgramError> {
     Ok(())
 }
 
-fn check(name: &str, path: &Path, wijk: Option<WijkId>) -> Result<usize, ProgramError> {
-    let (store, journal) = DiskStore::open_read_only(path)?;
+fn check(name: &str, store: &dyn Store, journal: &Verification, wijk: Option<WijkId>) -> Result<usize, ProgramError> {
     let mut found = Found::default();
     for damage in &journal.damage {
         found.problems.push(format!("{}: {}", damage.place, damage.what));
@@ -76,7 +86,7 @@ fn check(name: &str, path: &Path, wijk: Option<WijkId>) -> Result<usize, Program
     }
     let identity = store.get(Table::Meta, b"identity")?.and_then(|bytes| Identity::decode(&bytes).ok());
     match wijk.or(identity.map(|identity| identity.wijk)) {
-        Some(wijk) => check_store(&store, wijk, &mut found)?,
+        Some(wijk) => check_store(store, wijk, &mut found)?,
         None => found.problems.push("it belongs to no wijk yet".into()),
     }
     for problem in &found.problems {

@@ -7,22 +7,24 @@ use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{Directory, Role, WijkId};
+use samenspraak_core::store::StoreError;
 use samenspraak_core::store::disk::DiskStore;
-use samenspraak_core::store::{Store, StoreError};
 use samenspraak_core::sync::server::Server;
 
 use crate::board::access::is_loopback_name;
 use crate::client::{Driver, SyncError, entropy};
 use crate::date::today;
+use crate::device::DeviceStore;
 use crate::error::ProgramError;
-use crate::folder::{Folder, LAYOUT, Which, WijkFile};
+use crate::folder::{self, Folder, LAYOUT, Which, WijkFile};
 use crate::local;
 
 /// A wijk that is being made: its stores are open, and its folder isn't a wijk's before [`Founding::finish`].
 pub struct Founding {
     path: PathBuf,
     file: WijkFile,
-    stores: Vec<Arc<DiskStore>>,
+    server_store: Arc<DiskStore>,
+    devices: [DeviceStore; 2],
     /// The root's device.
     pub root: Driver,
     /// The server.
@@ -43,10 +45,11 @@ impl Founding {
         let mut epoch = [0; 16];
         epoch.copy_from_slice(&random[..16]);
         Folder::write_keys(path, &identity, &epoch, &epoch_secret)?;
-        let open = |which: Which| crate::folder::open_store(&path.join(which.name()));
-
-        let (root_store, server_store, board_store) = (open(Which::Root)?, open(Which::Server)?, open(Which::Board)?);
-        let mut root = Driver::open(root_store.clone())?;
+        let place = |which: Which| path.join(which.name());
+        let device = |which: Which| DeviceStore::open(&place(which), &folder::vault(path), which.name());
+        let (root_store, board_store) = (device(Which::Root)?, device(Which::Board)?);
+        let server_store = folder::open_store(&place(Which::Server))?;
+        let mut root = Driver::open(root_store.rows())?;
         let server_key = Key::from_secret(&identity).id();
         let name = directory.name.clone();
         root.command(Command::Found { directory, server: server_key, address: address.to_owned() })?;
@@ -58,9 +61,9 @@ impl Founding {
         };
         let server = Server::open(wijk, keys, server_store.clone())?;
         let file = WijkFile { layout: LAYOUT, wijk: wijk.to_string(), name, address: address.to_owned() };
-        let board = Driver::open(board_store.clone())?;
-        let stores = vec![root_store, server_store, board_store];
-        let mut founding = Self { path: path.to_owned(), file, stores, root, server, board };
+        let board = Driver::open(board_store.rows())?;
+        let devices = [root_store, board_store];
+        let mut founding = Self { path: path.to_owned(), file, server_store, devices, root, server, board };
         let card = founding.cards(Role::Board, 1, day)?.into_iter().next();
         founding.board.command(Command::Join { card: card.ok_or(SyncError::NotJoined)? })?;
         local::sync_on(&mut founding.board, &mut founding.server, day)?;
@@ -83,9 +86,8 @@ impl Founding {
     /// # Errors
     /// When it can't be written.
     pub fn finish(self) -> Result<Folder, ProgramError> {
-        for store in &self.stores {
-            store.close()?;
-        }
+        self.devices.iter().try_for_each(DeviceStore::close)?;
+        self.server_store.close()?;
         Folder::finish(&self.path, self.file)
     }
 }
@@ -142,8 +144,8 @@ pub enum Delivered {
 /// # Errors
 /// When the folder is no wijk's, or cards can't be saved.
 pub async fn invite(folder: &Folder, role: Role, count: usize) -> Result<(Vec<CardLink>, Delivered), ProgramError> {
-    let store = folder.store(Which::Root)?;
-    let mut root = Driver::open(Arc::clone(&store) as Arc<dyn Store>)?;
+    let store = folder.device_store(Which::Root)?;
+    let mut root = Driver::open(store.rows())?;
     let wijk = folder.wijk()?;
     let reply = root.command(Command::Invite { role, count })?;
     let links = card_links(reply, &folder.file().address, wijk)?;
@@ -164,7 +166,7 @@ async fn deliver(folder: &Folder, root: &mut Driver) -> Result<Delivered, Progra
             Err(error) => return Err(error.into()),
         }
     }
-    match folder.store(Which::Server) {
+    match folder.server_store() {
         Ok(store) => {
             let mut server = Server::open(folder.wijk()?, folder.keys()?, store.clone())?;
             local::sync(root, &mut server)?;
@@ -182,9 +184,9 @@ async fn deliver(folder: &Folder, root: &mut Driver) -> Result<Delivered, Progra
 /// # Errors
 /// When a store fails.
 pub fn deliver_at_start(folder: &Folder, server: &mut Server) -> Result<(), ProgramError> {
-    match folder.store(Which::Root) {
+    match folder.device_store(Which::Root) {
         Ok(store) => {
-            let mut root = Driver::open(Arc::clone(&store) as Arc<dyn Store>)?;
+            let mut root = Driver::open(store.rows())?;
             local::sync(&mut root, server)?;
             Ok(store.close()?)
         }
@@ -211,12 +213,12 @@ pub fn shown_card(folder: &Folder, server: &mut Server, local: &str) -> Result<O
     {
         return Ok(Some(link(secret)));
     }
-    let store = match folder.store(Which::Root) {
+    let store = match folder.device_store(Which::Root) {
         Ok(store) => store,
         Err(ProgramError::Store(StoreError::Busy { .. })) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut root = Driver::open(Arc::clone(&store) as Arc<dyn Store>)?;
+    let mut root = Driver::open(store.rows())?;
     let reply = root.command(Command::Invite { role: Role::Resident, count: 1 })?;
     local::sync(&mut root, server)?;
     store.close()?;

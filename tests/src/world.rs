@@ -301,6 +301,17 @@ impl World {
         }
     }
 
+    /// The root does something, and the server knows.
+    ///
+    /// # Panics
+    /// When it can't be done.
+    pub fn root_says(&mut self, command: Command) -> Reply {
+        let entropy = self.random.entropy();
+        let reply = self.root.ask(entropy, command).expect("the root may");
+        self.sync_root();
+        reply
+    }
+
     /// The link of a card.
     #[must_use]
     pub fn link(&self, secret: CardSecret) -> CardLink {

@@ -34,11 +34,9 @@ impl App {
     }
 
     pub(super) fn did_duties(&mut self, outcomes: &[Outcome], effects: &mut Vec<Effect>) {
-        if let Some(joined) = &mut self.joined {
-            let changed = joined.show(outcomes);
-            if !changed.is_empty() {
-                effects.push(Effect::Changed(changed));
-            }
+        let changed = self.show(outcomes);
+        if !changed.is_empty() {
+            effects.push(Effect::Changed(changed));
         }
         self.push_more(effects);
     }

@@ -214,17 +214,20 @@ impl Joined {
     }
 
     /// Takes outcomes that are stored into the view; returns the subjects that read differently now.
-    pub(super) fn show(&mut self, outcomes: &[Outcome]) -> BTreeSet<SubjectId> {
-        let (mut changed, mut stale) = (BTreeSet::new(), false);
+    ///
+    /// # Errors
+    /// When the store can't be read; then the view is not what the store holds.
+    pub(super) fn show(&mut self, outcomes: &[Outcome]) -> Result<BTreeSet<SubjectId>, ReplicaError> {
+        let mut changed = BTreeSet::new();
+        let mut ceased = false;
         for outcome in outcomes {
             if is_membership(outcome.kind) {
                 self.duties_due = true;
             }
             if outcome.verdict != Verdict::Present {
                 self.sessions.remove(&outcome.subject);
-                if outcome.news == News::Again && outcome.verdict == Verdict::Pending {
-                    // It counted and doesn't any more: what was derived from it is derived again.
-                    stale = true;
+                if outcome.verdict == Verdict::Pending && outcome.news == News::Again {
+                    ceased = true;
                     changed.insert(outcome.subject);
                 }
                 continue;
@@ -247,22 +250,21 @@ impl Joined {
                 _ => drop(changed.insert(outcome.subject)),
             }
         }
-        if stale {
-            self.derive_again();
+        // What counted and no longer does is behind the end of a revoked chain. That happens a few times in the life of a
+        // phone, so everything is derived again rather than taken out piece by piece.
+        if ceased {
+            self.derive_again()?;
         }
-        changed
+        Ok(changed)
     }
 
-    /// Derives the view anew from the store. When that can't be read now, what is shown stays as it was until it can.
-    fn derive_again(&mut self) {
-        let before = std::mem::take(&mut self.view);
-        let mut wanted = BTreeSet::new();
-        let read = self.read_entries(&mut wanted).and_then(|()| self.read_numbers(&wanted));
-        if read.is_err() {
-            self.view = before;
-        }
+    fn derive_again(&mut self) -> Result<(), ReplicaError> {
+        self.view = View::default();
         self.documents.clear();
         self.words.clear();
+        let mut wanted = BTreeSet::new();
+        self.read_entries(&mut wanted)?;
+        self.read_numbers(&wanted)
     }
 
     /// The document of a contribution or meeting, opened if it wasn't, with all changes that count; `None` when there is

@@ -153,7 +153,7 @@ impl App {
             let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq };
             joined.remembered.insert(taken.space, remembered);
         }
-        let changed = joined.show(&taken.outcomes);
+        let changed = self.show(&taken.outcomes);
         if !changed.is_empty() {
             effects.push(Effect::Changed(changed));
         }

@@ -72,8 +72,8 @@ impl App {
     }
 
     pub(super) fn wrote(&mut self, id: u64, outcomes: &[Outcome], reply: Reply, effects: &mut Vec<Effect>) {
-        if let Some(joined) = &mut self.joined {
-            let changed = joined.show(outcomes);
+        if self.joined.is_some() {
+            let changed = self.show(outcomes);
             effects.push(Effect::Reply { id, result: Ok(reply) });
             if !changed.is_empty() {
                 effects.push(Effect::Changed(changed));

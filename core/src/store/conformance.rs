@@ -7,7 +7,7 @@
 
 use std::thread;
 
-use super::{Batch, KEY_BYTES_MAX, Row, Store, StoreError, Table, VALUE_BYTES_MAX};
+use super::{Batch, KEY_BYTES_MAX, Row, STORED_BYTES_MAX, Store, StoreError, Table, VALUE_BYTES_MAX};
 
 /// Threads that commit at once, and how many batches each.
 const THREADS: u8 = 8;
@@ -80,7 +80,7 @@ fn a_batch_is_there_completely(store: Box<dyn Store>, reopen: Reopen<'_>) {
 
 fn a_refused_batch_leaves_nothing(store: Box<dyn Store>, reopen: Reopen<'_>) {
     let refused: [(Vec<u8>, Vec<u8>); 3] =
-        [(Vec::new(), Vec::new()), (vec![1; KEY_BYTES_MAX + 1], Vec::new()), (vec![1], vec![0; VALUE_BYTES_MAX + 1])];
+        [(Vec::new(), Vec::new()), (vec![1; KEY_BYTES_MAX + 1], Vec::new()), (vec![1], vec![0; STORED_BYTES_MAX + 1])];
     for (key, value) in refused {
         let mut batch = Batch::new();
         batch.put(Table::Meta, b"good".as_slice(), b"row".as_slice());

@@ -18,14 +18,14 @@ fn sha(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// SHA-256 over `[tag, item]`.
-fn tagged(tag: &str, item: &[u8]) -> [u8; 32] {
+pub fn tagged(tag: &str, item: &[u8]) -> [u8; 32] {
     sha(&cbor(|e| {
         e.array(2).unwrap().str(tag).unwrap().bytes(item).unwrap();
     }))
 }
 
 /// HMAC as RFC 2104 has it, for keys of 32 bytes.
-fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
+pub fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     let padded = |with: u8| {
         let mut block = [with; 64];
         key.iter().zip(&mut block).for_each(|(k, b)| *b ^= k);

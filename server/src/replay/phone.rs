@@ -7,7 +7,6 @@ use std::time::Duration;
 use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::membership::card::CardLink;
 use samenspraak_core::model::{EntryId, PersonId, SubjectId};
-use samenspraak_core::store::disk::DiskStore;
 use samenspraak_core::store::{MemoryStore, Store};
 use samenspraak_core::sync::phone::SessionError;
 use samenspraak_core::sync::wire::RefusalCode;
@@ -21,6 +20,7 @@ use super::schedule::Batch;
 use super::seeded::Seeded;
 use super::worker::{Ask, Given, Worker, content, has_all, open_store};
 use crate::client::{Driver, SyncError};
+use crate::device::{DeviceStore, PHONE, phone_vault, read_device};
 use crate::error::ProgramError;
 
 /// How long a phone tries to sync before the replay fails: far longer than a server is away.
@@ -101,7 +101,7 @@ pub struct Phone {
     /// A phone in memory lives all the time; one with a disk only while something is done with it.
     driver: Option<Driver>,
     /// The disk below the driver.
-    store: Option<Arc<DiskStore>>,
+    store: Option<DeviceStore>,
 }
 
 impl Phone {
@@ -144,7 +144,7 @@ impl Phone {
             Some(driver) => driver,
             None => {
                 let store: Arc<dyn Store> = match &self.disk {
-                    Some(disk) => Arc::clone(self.store.insert(block_in_place(|| open_store(disk))?)) as Arc<dyn Store>,
+                    Some(disk) => self.store.insert(block_in_place(|| open_store(disk))?).rows(),
                     None => Arc::new(MemoryStore::new()),
                 };
                 block_in_place(|| Driver::open(store))?
@@ -192,7 +192,7 @@ impl Phone {
             Some(disk) => {
                 let disk = disk.clone();
                 self.die();
-                Arc::new(block_in_place(|| DiskStore::open_read_only(&disk))?.0)
+                block_in_place(|| read_device(&disk, &phone_vault(&disk), PHONE))?.0
             }
             None => Arc::clone(self.driver()?.store()),
         };

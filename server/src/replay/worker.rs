@@ -6,19 +6,18 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
-use std::sync::Arc;
 
 use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::membership::card::CardLink;
 use samenspraak_core::model::{Choice, Content, EntryId, PersonId, SubjectId};
-use samenspraak_core::store::disk::{DiskOptions, DiskStore};
-use samenspraak_core::store::{Store, StoreError};
+use samenspraak_core::store::StoreError;
 use serde::{Deserialize, Serialize};
 
 use super::phone::{Traffic, sync_patiently};
 use super::process::own_program;
 use super::seeded::Seeded;
 use crate::client::{Driver, SyncError};
+use crate::device::{DeviceStore, PHONE, phone_vault};
 use crate::error::ProgramError;
 
 /// What the replay asks.
@@ -64,11 +63,9 @@ pub fn content(text: &str) -> Content {
     Content { title, text: text.to_owned(), theme: 0, buurt: String::new() }
 }
 
-/// Opens the store of a phone, without the lines that `folder::open_store` logs: here stores are mended on purpose.
-pub fn open_store(path: &Path) -> Result<Arc<DiskStore>, ProgramError> {
-    let place = || path.display().to_string();
-    std::fs::create_dir_all(path).map_err(|source| StoreError::Io { place: place(), source })?;
-    Ok(Arc::new(DiskStore::open(path, DiskOptions::default())?.0))
+/// Opens the store of a phone, without lines in the log: here stores are mended on purpose.
+pub fn open_store(path: &Path) -> Result<DeviceStore, ProgramError> {
+    DeviceStore::open_quietly(path, &phone_vault(path), PHONE)
 }
 
 /// Runs the worker until its input ends or it is killed.
@@ -77,7 +74,7 @@ pub fn open_store(path: &Path) -> Result<Arc<DiskStore>, ProgramError> {
 /// When its store can't be opened, or nobody reads its answers.
 pub async fn run(folder: &Path) -> Result<(), ProgramError> {
     let store = open_store(folder)?;
-    let mut phone = Driver::open(Arc::clone(&store) as Arc<dyn Store>)?;
+    let mut phone = Driver::open(store.rows())?;
     let io = |source| StoreError::Io { place: "the pipe to the replay".into(), source };
     for line in std::io::stdin().lines() {
         let ask = serde_json::from_str(&line.map_err(io)?);
@@ -91,7 +88,7 @@ pub async fn run(folder: &Path) -> Result<(), ProgramError> {
         std::io::stdout().flush().map_err(io)?;
     }
     drop(phone);
-    Ok(store.close()?)
+    store.close()
 }
 
 async fn answer(phone: &mut Driver, ask: Ask) -> Result<Answer, ProgramError> {

@@ -8,6 +8,7 @@
 mod proxy;
 mod support;
 
+mod at_rest;
 mod damage;
 mod full_disk;
 mod logs;

@@ -2,13 +2,12 @@
 
 use std::io::Read;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use samenspraak_core::app::OwnState;
 use samenspraak_core::model::SubjectId;
 use samenspraak_server::client::Driver;
-use samenspraak_server::folder::open_store;
+use samenspraak_server::device::DeviceStore;
 
 use crate::support::{Seeded, Wijk, arg, kills, pause, program};
 
@@ -40,9 +39,9 @@ pub fn killed(wijk: &Wijk, args: &[&str], after_saying: Option<&str>, delay: Dur
     said + &String::from_utf8_lossy(&rest)
 }
 
-fn open(wijk: &Wijk) -> (Arc<samenspraak_core::store::disk::DiskStore>, Driver) {
-    let store = open_store(&wijk.path("phone")).unwrap();
-    let phone = Driver::open(store.clone()).unwrap();
+fn open(wijk: &Wijk) -> (DeviceStore, Driver) {
+    let store = DeviceStore::open_phone(&wijk.path("phone")).unwrap();
+    let phone = Driver::open(store.rows()).unwrap();
     (store, phone)
 }
 

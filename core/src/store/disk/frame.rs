@@ -11,7 +11,7 @@
 //! Frame and op checksums start from the store's id, which nobody outside knows, so that a value which imitates a frame
 //! is never taken for one. Must never panic on any bytes. Not here: what a fault means; that is `replay`.
 
-use crate::store::{Batch, KEY_BYTES_MAX, Op, StoreError, Table, VALUE_BYTES_MAX, check_limits};
+use crate::store::{Batch, KEY_BYTES_MAX, Op, STORED_BYTES_MAX, StoreError, Table, check_limits};
 
 /// Identifies one store; part of every checksum in it.
 pub type StoreId = [u8; 16];
@@ -32,7 +32,7 @@ pub const FRAME_BYTES_MIN: usize = FRAME_LEAD_BYTES + PAYLOAD_LEAD_BYTES;
 pub const PAYLOAD_BYTES_MAX: usize = 32 * 1024 * 1024;
 const OP_LEAD_BYTES: usize = 12;
 /// The longest op there can be.
-pub const OP_BYTES_MAX: usize = OP_LEAD_BYTES + KEY_BYTES_MAX + VALUE_BYTES_MAX;
+pub const OP_BYTES_MAX: usize = OP_LEAD_BYTES + KEY_BYTES_MAX + STORED_BYTES_MAX;
 const KIND_PUT: u8 = 1;
 const KIND_DELETE: u8 = 2;
 
@@ -167,7 +167,7 @@ pub fn decode_op<'a>(store_id: &StoreId, bytes: &'a [u8]) -> Result<OpView<'a>, 
     let [kind, table, key_low, key_high, value_length @ ..] = lead;
     let key_length = usize::from(u16::from_le_bytes([key_low, key_high]));
     let value_length = usize::try_from(u32::from_le_bytes(value_length)).map_err(|_| "row has a wild length")?;
-    if key_length == 0 || key_length > KEY_BYTES_MAX || value_length > VALUE_BYTES_MAX {
+    if key_length == 0 || key_length > KEY_BYTES_MAX || value_length > STORED_BYTES_MAX {
         return Err("row has a wild length");
     }
     let crc = cursor.u32().ok_or("row is incomplete")?;

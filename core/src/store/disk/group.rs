@@ -125,6 +125,7 @@ fn again(error: &StoreError) -> StoreError {
             StoreError::Io { place: place.clone(), source }
         }
         StoreError::Closed { place } => StoreError::Closed { place: place.clone() },
+        StoreError::WrongKey { place } => StoreError::WrongKey { place: place.clone() },
         StoreError::Limit { table, what } => StoreError::Limit { table: *table, what },
     }
 }
