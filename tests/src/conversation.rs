@@ -110,7 +110,10 @@ impl Conversation {
         self.meeting = saved(world, facilitator, Command::NewMeeting { title: "Wijkavond".into(), agenda });
         let person = neighbour.joined().person();
         let entropy = world.random.entropy();
-        world.root.ask(entropy, Command::Grant { person, role: Role::Facilitator }).expect("the root grants");
+        world
+            .root
+            .ask(entropy, Command::Grant { person, role: Role::Facilitator, organisation: None })
+            .expect("the root grants");
     }
 
     fn goes_on(&mut self) {

@@ -63,6 +63,7 @@ fn seeds() -> Vec<Vec<u8>> {
         server: server.into(),
         wijk: WijkId::new([7; 32]),
         secret: secret.clone(),
+        device_of: None,
     });
     let circle = SpaceId::Circle([3; 16]);
     let circles = secrets.clone().map(|secret| CircleLink { wijk: WijkId::new([7; 32]), circle, secret }.to_string());
