@@ -118,6 +118,9 @@ pub async fn run(folder: &Folder, listen: SocketAddr, show_card: bool) -> Result
         return Err(error);
     }
     store.close()?;
+    if store.has_erased() {
+        wijk::erase_in_root(folder);
+    }
     tracing::info!("stopped");
     Ok(())
 }

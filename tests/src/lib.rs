@@ -1,5 +1,8 @@
 //! Tests and measurements of the whole.
 //!
-//! [`world`] is a wijk in memory: phones and a server without sockets or clocks, driven from a seed.
+//! [`world`] is a wijk in memory: phones and a server without sockets or clocks, driven from a seed. [`scan`] looks for words
+//! in everything that lies on a disk.
 
+#[cfg(feature = "disk")]
+pub mod scan;
 pub mod world;
