@@ -4,9 +4,13 @@
 //! Only one commit is under way at a time; events that arrive meanwhile wait. So nothing is shown as saved, sent or arrived
 //! before the store has flushed it, whatever the shell is doing.
 
+mod closed;
+mod duties;
 pub mod entropy;
 pub mod identity;
 mod joined;
+pub mod own;
+pub mod people;
 mod read;
 mod sync;
 mod write;
@@ -14,14 +18,20 @@ mod write;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+pub use closed::{AnswerItem, OwnSealedItem, SealedItem};
 pub use identity::Identity;
 pub use joined::Joined;
+pub use people::PeopleCommand;
 pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, OwnState};
 
 use crate::document::meeting::{MeetingEdit, MeetingEditError};
 use crate::membership::card::{CardLink, CardSecret};
-use crate::model::{BatchId, Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SubjectId};
+use crate::membership::circle::CircleLink;
+use crate::model::{
+    BatchId, Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SpaceId, SubjectId, WijkId,
+};
 use crate::replica::{ReplicaError, Side};
+use crate::seal::{ReceiptSecret, SealError};
 use crate::store::erased::Erasure;
 use crate::store::{Batch, Store, StoreError};
 use crate::sync::phone::SessionError;
@@ -61,7 +71,11 @@ pub enum Command {
         person: PersonId,
         /// What.
         role: Role,
+        /// For a party representative, and only there: the organisation.
+        organisation: Option<SubjectId>,
     },
+    /// Something about who belongs.
+    People(PeopleCommand),
     /// Send in something.
     Contribute(Content),
     /// Change own input. Where words go away, it becomes a new subject and the old one is erased.
@@ -96,6 +110,71 @@ pub enum Command {
     Decide(Decision),
     /// Take own input or voice back for good.
     Erase(SubjectId),
+    /// Send in something that only the board, or a circle, can read; the server doesn't tell them from whom.
+    Seal {
+        /// `inbox` or a circle.
+        space: SpaceId,
+        /// What.
+        sealing: Sealing,
+    },
+    /// Write a note that only members of a closed space can read.
+    WriteNote {
+        /// `board` or a circle.
+        space: SpaceId,
+        /// The note.
+        text: String,
+    },
+    /// Answer something sealed; only the holder of its receipt can read it.
+    AnswerSealed {
+        /// Where it is.
+        space: SpaceId,
+        /// Which.
+        subject: SubjectId,
+        /// The answer.
+        answer: String,
+    },
+    /// Begin a closed circle, as its facilitator.
+    FoundCircle,
+    /// Make cards for a circle.
+    InviteToCircle {
+        /// Which.
+        circle: SpaceId,
+        /// How many, at most [`INVITE_COUNT_MAX`].
+        count: usize,
+    },
+    /// Come into a circle with a card. Works without a network.
+    JoinCircle {
+        /// What the card says.
+        card: CircleLink,
+    },
+    /// Take somebody out of a circle: what comes after can't be read with that key.
+    RemoveFromCircle {
+        /// Which.
+        circle: SpaceId,
+        /// The member's key there.
+        key: DeviceId,
+    },
+}
+
+/// What somebody seals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    /// Something the board or a circle should know.
+    Story(Content),
+    /// "This is illegal or harmful."
+    Notice {
+        /// What.
+        about: SubjectId,
+        /// Why.
+        text: String,
+    },
+    /// "I don't agree with this ruling."
+    Appeal {
+        /// Which.
+        ruling: EntryId,
+        /// Why.
+        text: String,
+    },
 }
 
 /// Cards made by one command: a full evening's.
@@ -104,6 +183,27 @@ pub const INVITE_COUNT_MAX: usize = 1000;
 /// What a command gave, once it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
+    /// Sealed input is kept and goes with the next sync.
+    Sealed {
+        /// Its id.
+        subject: SubjectId,
+        /// With which answers are found, on this phone or any other.
+        receipt: ReceiptSecret,
+    },
+    /// Sealed input is gone from this phone; the server is told with the next sync.
+    Erased {
+        /// Its id.
+        subject: SubjectId,
+    },
+    /// A circle was begun or entered.
+    Circle(SpaceId),
+    /// Cards of a circle.
+    CircleCards {
+        /// Which.
+        circle: SpaceId,
+        /// What stands on each.
+        secrets: Vec<CardSecret>,
+    },
     /// Written and flushed; an entry about this subject.
     Saved {
         /// The subject.
@@ -130,6 +230,20 @@ pub enum Reply {
         /// What stands on each.
         secrets: Vec<CardSecret>,
     },
+    /// A card for one more device of one's own.
+    DeviceCard {
+        /// With which it can be withdrawn.
+        batch: BatchId,
+        /// What its QR code holds.
+        card: CardLink,
+    },
+    /// Nobody can join with these cards any more.
+    Withdrawn {
+        /// The batch.
+        batch: BatchId,
+        /// How many of its cards nobody had used, as far as this device knows.
+        unused: usize,
+    },
 }
 
 /// Why a command can't be done. Nothing was written.
@@ -142,7 +256,7 @@ pub enum CommandError {
     #[error("this device belongs to wijk {wijk} already; another wijk needs another data folder")]
     AlreadyJoined {
         /// The wijk.
-        wijk: crate::model::WijkId,
+        wijk: WijkId,
     },
     /// There is nothing with this id here, or it was erased.
     #[error("there is no {what} {subject} on this device")]
@@ -155,6 +269,12 @@ pub enum CommandError {
     /// It belongs to somebody else.
     #[error("{subject} was written by somebody else")]
     NotOwn {
+        /// The id.
+        subject: SubjectId,
+    },
+    /// Another device of this person wrote it, and this one hasn't got its secret yet.
+    #[error("{subject} was written on another device of yours; it can be erased there, or here after both have synced")]
+    OtherDevice {
         /// The id.
         subject: SubjectId,
     },
@@ -180,9 +300,57 @@ pub enum CommandError {
         /// Most.
         max: usize,
     },
+    /// Nothing is sealed there.
+    #[error("nothing can be sealed into {space}; the inbox of the board and circles take sealed input")]
+    NotSealable {
+        /// The space.
+        space: SpaceId,
+    },
+    /// This device has no key there (yet).
+    #[error("this device has no key to {space} yet; it comes with the next sync after somebody in it was online")]
+    NoKey {
+        /// The space.
+        space: SpaceId,
+    },
+    /// It could not be sealed.
+    #[error("it could not be sealed")]
+    Seal {
+        /// Why.
+        #[source]
+        cause: SealError,
+    },
+    /// The card is of another wijk.
+    #[error("this card is of wijk {wijk}, not of the one this device belongs to")]
+    OtherWijk {
+        /// The card's wijk.
+        wijk: WijkId,
+    },
+    /// No such device.
+    #[error("there is no device {device}")]
+    UnknownDevice {
+        /// The id.
+        device: DeviceId,
+    },
     /// The agenda has no such item.
     #[error(transparent)]
     Meeting(#[from] MeetingEditError),
+    /// Nothing of this kind has this id.
+    #[error("this device knows no {what} {id}")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// The id, as people read it.
+        id: String,
+    },
+    /// This device, or its person, was taken out of the wijk: what it writes counts nowhere.
+    #[error("this device no longer belongs to the wijk; nothing was written")]
+    Revoked,
+    /// It was taken away before.
+    #[error("that was taken away before")]
+    AlreadyRevoked,
+    /// A party represents an organisation; nobody else does.
+    #[error("the role of party needs an organisation, and no other role has one")]
+    Organisation,
     /// This person's role doesn't allow it.
     #[error("this needs the role of {needs}")]
     Role {
@@ -307,6 +475,10 @@ enum Then {
     Wrote { id: u64, outcomes: Vec<crate::replica::Outcome>, reply: Reply },
     /// A piece of a log.
     Took(Box<sync::Taken>),
+    /// Something was done in closed spaces.
+    DidDuties(Vec<crate::replica::Outcome>),
+    /// The server has what was dropped.
+    Dropped(SubjectId),
     /// Receipts; none when only evidence had to be kept.
     Receipted(Vec<crate::sync::wire::Receipt>),
 }
@@ -369,6 +541,9 @@ impl App {
         {
             self.step(now, event, &mut effects);
         }
+        if self.storing.is_none() {
+            self.do_duties(&mut effects);
+        }
         effects
     }
 
@@ -409,8 +584,15 @@ impl App {
                 effects.push(Effect::Reply { id, result: Ok(reply) });
             }
             Then::Wrote { id, outcomes, reply } => {
-                effects.extend(scrub_after(&outcomes));
+                // Own sealed words are no entry: they go with their row.
+                let own = matches!(reply, Reply::Erased { .. }).then_some(Effect::Scrub);
+                effects.extend(scrub_after(&outcomes).or(own));
                 self.wrote(id, &outcomes, reply, effects);
+            }
+            Then::DidDuties(outcomes) => self.did_duties(&outcomes, effects),
+            Then::Dropped(subject) => {
+                effects.push(Effect::Changed(BTreeSet::from([subject])));
+                self.push_more(effects);
             }
             Then::Took(taken) => {
                 effects.extend(scrub_after(taken.outcomes()));
@@ -429,8 +611,12 @@ impl App {
                 let cause = Arc::new(error);
                 effects.push(Effect::Reply { id, result: Err(CommandError::NotSaved { cause }) });
             }
+            // They are still due, and done with the next event.
+            Then::DidDuties(_) => {}
             // What the server sent is asked for again later: the cursor stands where it stood.
-            Then::Took(_) | Then::Receipted(_) => effects.push(Effect::Disconnect(SessionError::NotNow)),
+            Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) => {
+                effects.push(Effect::Disconnect(SessionError::NotNow))
+            }
         }
     }
 
@@ -439,6 +625,18 @@ impl App {
     fn forget_uncommitted(&mut self) {
         if self.joined.as_ref().is_some_and(|joined| joined.replica.has_uncommitted()) {
             self.reload();
+        }
+    }
+
+    /// Takes what is stored into the view. Should the store not be readable, everything is opened again.
+    fn show(&mut self, outcomes: &[crate::replica::Outcome]) -> BTreeSet<SubjectId> {
+        match self.joined.as_mut().map(|joined| joined.show(outcomes)) {
+            Some(Ok(changed)) => changed,
+            Some(Err(_)) => {
+                self.reload();
+                BTreeSet::new()
+            }
+            None => BTreeSet::new(),
         }
     }
 

@@ -6,14 +6,16 @@
 //! Not here: signatures of entries (the gate checks them before), and what the roles allow (`gate::rules`).
 
 pub mod card;
+pub mod circle;
 pub mod closed;
 mod fold;
+mod lists;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use closed::{ClosedSpace, Enrolled};
-pub use fold::{DEVICES_PER_PERSON_MAX, Device, INVITATIONS_PER_DEVICE_MAX, ServerKey};
+pub use fold::{Card, DEVICES_PER_PERSON_MAX, Device, INVITATIONS_PER_DEVICE_MAX, ROOT_AUTHORITY, ServerKey, Source};
 
 use crate::entry::codec::{Record, join_message, person_of, wijk_id};
 use crate::entry::{Signature, sign};
@@ -224,11 +226,9 @@ impl Members {
         let Some(sources) = self.person(device).and_then(|person| self.folded.roles.get(&person)) else {
             return Vec::new();
         };
-        let ended = |source: &fold::Source| match source {
-            fold::Source::Card => false,
-            fold::Source::Grant(id) => {
-                self.folded.revocations.values().any(|r| r.target == RevocationTarget::Grant(*id))
-            }
+        let ended = |source: &Source| match source {
+            Source::Card => false,
+            Source::Grant(id) => self.folded.revocations.values().any(|r| r.target == RevocationTarget::Grant(*id)),
         };
         sources.iter().filter(|(_, from)| from.iter().any(|source| !ended(source))).map(|(role, _)| *role).collect()
     }

@@ -26,7 +26,7 @@ use crate::cbor::CborError;
 use crate::entry::codec::{self, Opening, Record};
 use crate::entry::sign::Key;
 use crate::entry::subject::{body_hash, creator, subject_id, tombstone_salt};
-use crate::entry::{EraseSecret, Header, Kind, Seed};
+use crate::entry::{EraseSecret, Header, Kind, Salt, Seed};
 use crate::gate::Dep;
 use crate::gate::body::{SubjectState, is_membership};
 use crate::membership::{Answer, Asked, Members};
@@ -208,6 +208,12 @@ impl Replica {
         self.heads.get(&(space, device)).copied()
     }
 
+    /// Spaces in which anybody wrote.
+    #[must_use]
+    pub fn spaces(&self) -> BTreeSet<SpaceId> {
+        self.heads.keys().map(|(space, _)| *space).collect()
+    }
+
     /// All chains of a space: the frontier.
     pub fn frontier(&self, space: SpaceId) -> impl Iterator<Item = (DeviceId, Head)> + '_ {
         let (first, last) = ((space, DeviceId::ZERO), (space, DeviceId::new([0xff; 32])));
@@ -302,6 +308,24 @@ impl Replica {
         }
     }
 
+    /// Writes an entry that creates its subject and whose body somebody else made, sealed: it opens its subject itself.
+    ///
+    /// # Errors
+    /// When the body opens no subject, the store fails or the chain is full.
+    pub fn write_body(
+        &mut self,
+        key: &Key,
+        space: SpaceId,
+        kind: Kind,
+        body: Vec<u8>,
+    ) -> Result<Admitted, ReplicaError> {
+        let none = ReplicaError::Contradiction { what: "a body that opens no subject" };
+        let Ok(Some(opening)) = codec::opening(&body) else { return Err(none) };
+        let nonce = opening.seed.nonce();
+        let subject = subject_id(self.wijk, space, creator(kind, key.id()), kind, &nonce, &opening.commit);
+        self.append(key, space, kind, subject, Some(opening), &opening.seed.salt(), body)
+    }
+
     /// Writes an entry of this device: the next of its chain, signed. `opening` is given when it creates its subject.
     ///
     /// The entry passes the same body question as any other; what this device may not (yet) do is pending or refused on
@@ -318,8 +342,6 @@ impl Replica {
         record: &Record,
     ) -> Result<Admitted, ReplicaError> {
         let device = key.id();
-        let head = self.head(space, device);
-        let (seq, prev) = head.map_or((0, EntryId::ZERO), |head| (head.seq + 1, head.id));
         let (subject, opening, salt) = match about {
             About::New { seed, erase_secret } => {
                 let opening = Opening { seed, commit: erase_secret.commit() };
@@ -336,6 +358,23 @@ impl Replica {
             }
         };
         let body = codec::encode(opening.as_ref(), record);
+        self.append(key, space, kind, subject, opening, &salt, body)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one entry, each of another type")]
+    fn append(
+        &mut self,
+        key: &Key,
+        space: SpaceId,
+        kind: Kind,
+        subject: SubjectId,
+        opening: Option<Opening>,
+        salt: &Salt,
+        body: Vec<u8>,
+    ) -> Result<Admitted, ReplicaError> {
+        let device = key.id();
+        let head = self.head(space, device);
+        let (seq, prev) = head.map_or((0, EntryId::ZERO), |head| (head.seq + 1, head.id));
         let header = Header {
             wijk: self.wijk,
             space,
@@ -344,7 +383,7 @@ impl Replica {
             prev,
             subject,
             kind,
-            body_hash: body_hash(&salt, device, seq, &body),
+            body_hash: body_hash(salt, device, seq, &body),
             extra: Vec::new(),
         };
         let id = header.id();

@@ -41,12 +41,26 @@ pub enum Table {
     Meta = 7,
     /// Signed receipts of the server.
     Receipt = 8,
+    /// At a server: what was dropped and isn't appended yet, by the hash of what it is; never by whom.
+    Held = 9,
+    /// On a phone: own sealed input with what its author needs to find answers and to erase it, by subject.
+    Own = 10,
 }
 
 impl Table {
     /// All tables, in order of their numbers.
-    pub const ALL: [Self; 8] =
-        [Self::Entry, Self::EntryId, Self::Log, Self::Subject, Self::Change, Self::Pending, Self::Meta, Self::Receipt];
+    pub const ALL: [Self; 10] = [
+        Self::Entry,
+        Self::EntryId,
+        Self::Log,
+        Self::Subject,
+        Self::Change,
+        Self::Pending,
+        Self::Meta,
+        Self::Receipt,
+        Self::Held,
+        Self::Own,
+    ];
 
     /// The table with this number, if there is one.
     #[must_use]

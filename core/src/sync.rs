@@ -51,6 +51,14 @@ pub fn receipt_message(wijk: WijkId, receipt: &wire::Receipt) -> Hash {
     })
 }
 
+/// What the key of an epoch signs when something that was dropped is flushed.
+#[must_use]
+pub fn dropped_message(wijk: WijkId, epoch: &Epoch, digest: &Hash, day: u32) -> Hash {
+    tagged("samenspraak/dropped/v1", 4, |w| {
+        w.bytes(wijk.as_bytes()).bytes(epoch).bytes(digest).uint(u64::from(day));
+    })
+}
+
 /// Who a server is: what a `Hello` says, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerCertificate {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::entry::Kind;
 use crate::entry::codec::Record;
 use crate::gate::Verdict;
-use crate::model::{Choice, Decision, EntryId, PersonId, SpaceId, SubjectId, Voice};
+use crate::model::{Choice, Decision, EntryId, PersonId, ReplyId, SpaceId, SubjectId, Voice};
 use crate::replica::Place;
 
 /// A document that counts: a contribution or a meeting.
@@ -22,6 +22,15 @@ pub struct DocumentFacts {
     pub entries: BTreeSet<Place>,
     /// The contribution it took the place of.
     pub replaces: Option<SubjectId>,
+}
+
+/// Something sealed that counts: where it stands. What it says only those with its key know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedFacts {
+    /// The entry.
+    pub id: EntryId,
+    /// Its place.
+    pub place: Place,
 }
 
 /// One person's newest word within one subject of voice.
@@ -93,6 +102,8 @@ pub struct View {
     /// Which text took the place of which; kept when either is erased, so that a line doesn't break.
     replaced: BTreeMap<SubjectId, SubjectId>,
     numbered: BTreeMap<EntryId, Numbered>,
+    sealed: BTreeMap<SpaceId, BTreeMap<SubjectId, SealedFacts>>,
+    answers: BTreeMap<ReplyId, BTreeMap<SubjectId, SealedFacts>>,
 }
 
 impl View {
@@ -108,6 +119,15 @@ impl View {
         creates: bool,
         record: &Record,
     ) {
+        match record {
+            Record::Sealed(_) => {
+                self.sealed.entry(place.space).or_default().insert(subject, SealedFacts { id, place });
+            }
+            Record::Answer(answer) => {
+                self.answers.entry(answer.to).or_default().insert(subject, SealedFacts { id, place });
+            }
+            _ => {}
+        }
         if place.space != SpaceId::Open && kind != Kind::TOMBSTONE {
             return;
         }
@@ -158,6 +178,9 @@ impl View {
     pub fn erase(&mut self, subject: SubjectId) {
         self.contributions.remove(&subject);
         self.meetings.remove(&subject);
+        for subjects in self.sealed.values_mut().chain(self.answers.values_mut()) {
+            subjects.remove(&subject);
+        }
         if let Some(key) = self.voice_subjects.remove(&subject)
             && let Some(all) = self.voices.get_mut(&key)
         {
@@ -166,6 +189,18 @@ impl View {
                 self.voices.remove(&key);
             }
         }
+    }
+
+    /// Everything sealed in a space.
+    #[must_use]
+    pub fn sealed_in(&self, space: SpaceId) -> &BTreeMap<SubjectId, SealedFacts> {
+        const NOTHING: &BTreeMap<SubjectId, SealedFacts> = &BTreeMap::new();
+        self.sealed.get(&space).unwrap_or(NOTHING)
+    }
+
+    /// Sealed answers to the holder of a receipt.
+    pub fn answers_to(&self, to: ReplyId) -> impl Iterator<Item = SealedFacts> + '_ {
+        self.answers.get(&to).into_iter().flat_map(|answers| answers.values().copied())
     }
 
     /// Takes what the server's log says of an entry.

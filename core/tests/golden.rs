@@ -3,8 +3,8 @@
 //! Each file in `golden/` holds known bytes by name. Fixed inputs must give exactly these, and these must give the inputs
 //! back. A format that was published never changes: a new form gets a new name beside the old one. With
 //! `SAMENSPRAAK_BLESS=1` names that are missing are added; what stands there is never overwritten.
-//! `golden/by_hand.rs` computes hashes and signatures without the code under test, so that the bytes are right and not
-//! merely the same as yesterday.
+//! `golden/by_hand.rs` and `golden/seals_by_hand.rs` compute hashes, signatures and keys without the code under test, so that
+//! the bytes are right and not merely the same as yesterday.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "golden/bodies.rs"]
@@ -25,3 +25,7 @@ mod numbers;
 mod rows;
 #[path = "golden/sealed.rs"]
 mod sealed;
+#[path = "golden/seals.rs"]
+mod seals;
+#[path = "golden/seals_by_hand.rs"]
+mod seals_by_hand;

@@ -57,6 +57,28 @@ phone-due = voor: { $day }
 phone-answer = antwoord: { $answer }
 phone-no-meetings = Nog geen bijeenkomsten.
 
+## The terminal phone: sealed input and circles
+
+sealed-receipt = bewijs: { $letters } (schrijf het op: hiermee vind je het antwoord, ook op een ander toestel)
+sealed-nothing = Nog niets vertrouwelijks.
+sealed-nothing-own = Je hebt nog niets vertrouwelijks geschreven.
+sealed-no-answer = Nog geen antwoord. Kijk later nog eens.
+sealed-answer-on = antwoord op { $day }: { $answer }
+sealed-answers =
+    { $count ->
+        [one] 1 antwoord gegeven
+       *[other] { $count } antwoorden gegeven
+    }
+sealed-closed = (dit toestel kan dit niet openen)
+sealed-notice-about = melding over { $id }
+sealed-appeal-against = bezwaar tegen besluit { $id }
+sealed-erasing = hier gewist; de server hoort het bij de volgende verbinding
+sealed-erasing-on-the-way = hier gewist; onderweg naar de server
+sealed-erased = gewist, hier en bij de server
+circle-none = Dit toestel zit in geen kring.
+circle-keys = In deze kring:
+circle-own-key = (dit toestel)
+
 ## The board page: everywhere
 
 board-name = Bestuurspagina

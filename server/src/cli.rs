@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use samenspraak_core::membership::card::CardLink;
@@ -36,6 +37,9 @@ enum Top {
         /// Print a resident's card to join with; the same one until somebody used it.
         #[arg(long)]
         show_card: bool,
+        /// Seconds that sealed input is held, to be appended together with that of others.
+        #[arg(long, default_value_t = serve::HOLD.as_secs(), env = "SAMENSPRAAK_HOLD_SECONDS")]
+        hold_seconds: u64,
     },
     /// Make a wijk.
     Wijk {
@@ -177,7 +181,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, ProgramError> {
 
 async fn with_network(command: Top) -> Result<(), ProgramError> {
     match command {
-        Top::Serve { folder, listen, show_card } => serve::run(&Folder::open(&folder)?, listen, show_card).await,
+        Top::Serve { folder, listen, show_card, hold_seconds } => {
+            let options = serve::Options { listen, show_card, hold: Duration::from_secs(hold_seconds) };
+            serve::run(&Folder::open(&folder)?, options).await
+        }
         Top::Invite { folder, role, count, plain } => {
             let folder = Folder::open(&folder)?;
             let (links, delivered) = wijk::invite(&folder, role.into(), count).await?;

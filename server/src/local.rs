@@ -43,6 +43,10 @@ pub fn sync_on(phone: &mut Driver, server: &mut Server, day: u32) -> Result<(), 
                         let (answers, _) = server.admit(&[job], day)?;
                         down.extend(answers.iter().map(Frame::encode));
                     }
+                    ServerEffect::Drop(job) => {
+                        down.push_back(server.take_drop(&job, day)?.encode());
+                        server.release(entropy(), day)?;
+                    }
                     ServerEffect::Follow(space, head) => {
                         begun = true;
                         followed.insert(space, head);

@@ -2,6 +2,7 @@
 //!
 //! Its folder holds the store, sealed, and in `keys/` the key that opens it (`vault`).
 
+mod closed;
 pub(crate) mod print;
 
 use std::path::PathBuf;
@@ -96,6 +97,9 @@ pub enum Action {
         /// Its id, or the beginning of it.
         id: String,
     },
+    /// Sealed input and circles.
+    #[command(flatten)]
+    Closed(closed::ClosedAction),
 }
 
 /// What a voice says.
@@ -217,10 +221,14 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
             print::saved(phone, &reply)
         }
         Action::Erase { id } => {
-            let subject = contribution(phone, &id)?;
+            let subject = match closed::own_subject(phone, &id) {
+                Some(subject) => subject,
+                None => contribution(phone, &id)?,
+            };
             let reply = phone.command(Command::Erase(subject))?;
             print::saved(phone, &reply)
         }
+        Action::Closed(action) => closed::run(phone, action),
         Action::Notes { action } => notes(phone, action),
         Action::Sync { server } => {
             let address = match server {
@@ -248,7 +256,7 @@ async fn read_card(card: &str, server: Option<String>) -> Result<CardLink, Progr
     };
     let secret = CardSecret::parse(card).map_err(|error| ProgramError::Argument(error.to_string()))?;
     let wijk = crate::client::ask_wijk(&server).await?;
-    Ok(CardLink { server, wijk, secret })
+    Ok(CardLink { server, wijk, secret, device_of: None })
 }
 
 fn join(phone: &mut Driver, card: CardLink) -> Result<(), ProgramError> {

@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
-use samenspraak_core::model::WijkId;
+use samenspraak_core::model::{SpaceId, WijkId};
 use samenspraak_core::store::StoreError;
 use samenspraak_core::sync::ServerCertificate;
 use samenspraak_core::sync::pieces::PieceReader;
@@ -49,11 +49,28 @@ pub struct Shared {
     board: Board,
 }
 
-/// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM). `show_card` prints a resident's card.
+/// How long sealed input is held before it is appended, unless enough came together earlier: so that who was connected at a
+/// moment says little about who wrote what. Long enough for others to come by in a busy hour, short beside the weeks an answer
+/// takes.
+pub const HOLD: Duration = Duration::from_secs(10 * 60);
+
+/// How a wijk is served.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Print a resident's card.
+    pub show_card: bool,
+    /// How long sealed input is held.
+    pub hold: Duration,
+}
+
+/// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM).
 ///
 /// # Errors
 /// When the folder, its stores or the address can't be used.
-pub async fn run(folder: &Folder, listen: SocketAddr, show_card: bool) -> Result<(), ProgramError> {
+pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> {
+    let Options { listen, show_card, hold } = options;
     let listen_error = |reason| ProgramError::Listen { address: listen.to_string(), reason };
     // First the address: a busy port must not cost the time of opening everything.
     let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
@@ -102,11 +119,13 @@ pub async fn run(folder: &Folder, listen: SocketAddr, show_card: bool) -> Result
         let _ = wait.wait_for(|stop| *stop).await;
     });
     let mut serving = tokio::spawn(serving.into_future());
+    let releasing = tokio::spawn(release_every(hold, Arc::clone(&shared)));
     tokio::select! {
         () = asked_to_stop => tracing::info!("stopping"),
         () = shared.writer.failed() => tracing::error!("stopping: the store failed"),
         ended = &mut serving => tracing::error!(?ended, "the listener ended"),
     }
+    releasing.abort();
     stop.send_replace(true);
     // Connections end by themselves; one that doesn't is cut.
     let _ = tokio::time::timeout(GOODBYE, serving).await;
@@ -123,6 +142,15 @@ pub async fn run(folder: &Folder, listen: SocketAddr, show_card: bool) -> Result
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn release_every(hold: Duration, shared: Arc<Shared>) {
+    // What was held when the server stopped has waited already.
+    let mut due = tokio::time::interval(hold.max(Duration::from_millis(100)));
+    loop {
+        due.tick().await;
+        shared.writer.release().await;
+    }
 }
 
 fn loopback(address: SocketAddr) -> SocketAddr {
@@ -181,7 +209,7 @@ async fn status(State(shared): State<Arc<Shared>>, request: Request) -> Response
     if !crate::board::access::is_local(&request.into_parts().0) {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let heads: Vec<_> = samenspraak_core::sync::phone::SPACES
+    let heads: Vec<_> = [SpaceId::Members, SpaceId::Open, SpaceId::Inbox, SpaceId::Board]
         .iter()
         .map(|space| (space.to_string(), shared.reader.head(*space).map(|head| head.next).unwrap_or_default()))
         .collect();

@@ -124,7 +124,10 @@ fn joined_wijk(driver: &Driver) -> Result<WijkId, ProgramError> {
 
 fn card_links(reply: Reply, address: &str, wijk: WijkId) -> Result<Vec<CardLink>, SyncError> {
     let Reply::Cards { secrets, .. } = reply else { return Err(SyncError::NotJoined) };
-    Ok(secrets.into_iter().map(|secret| CardLink { server: address.to_owned(), wijk, secret }).collect())
+    Ok(secrets
+        .into_iter()
+        .map(|secret| CardLink { server: address.to_owned(), wijk, secret, device_of: None })
+        .collect())
 }
 
 /// How far new cards got.
@@ -213,7 +216,7 @@ pub fn shown_card(folder: &Folder, server: &mut Server, local: &str) -> Result<O
     let own = &folder.file().address;
     let host = own.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
     let address = if is_loopback_name(host) { local } else { own };
-    let link = |secret| CardLink { server: address.to_owned(), wijk, secret };
+    let link = |secret| CardLink { server: address.to_owned(), wijk, secret, device_of: None };
     let kept = folder.shown_card().and_then(|letters| CardSecret::parse(&letters).ok());
     if let Some(secret) = kept
         && server.members().joined_with(secret.public(wijk)).is_none()

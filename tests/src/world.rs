@@ -307,10 +307,21 @@ impl World {
         }
     }
 
+    /// The root does something, and the server knows.
+    ///
+    /// # Panics
+    /// When it can't be done.
+    pub fn root_says(&mut self, command: Command) -> Reply {
+        let entropy = self.random.entropy();
+        let reply = self.root.ask(entropy, command).expect("the root may");
+        self.sync_root();
+        reply
+    }
+
     /// The link of a card.
     #[must_use]
     pub fn link(&self, secret: CardSecret) -> CardLink {
-        CardLink { server: ADDRESS.into(), wijk: self.wijk, secret }
+        CardLink { server: ADDRESS.into(), wijk: self.wijk, secret, device_of: None }
     }
 
     /// A phone that has joined in a role, offline.
@@ -416,6 +427,13 @@ impl World {
                     ServerEffect::Admit(job) => match self.admit(job) {
                         Some(answer) => down.push(answer.encode()),
                         None => return down,
+                    },
+                    ServerEffect::Drop(job) => match self.server.take_drop(&job, DAY) {
+                        Ok(answer) => down.push(answer.encode()),
+                        Err(_) => {
+                            self.server_failed = true;
+                            return down;
+                        }
                     },
                     ServerEffect::Follow(space, head) => drop(followed.insert(space, head)),
                     ServerEffect::Close(_) => down.push(Frame::Bye.encode()),

@@ -217,6 +217,10 @@ fn a_server_that_hears_mutated_frames_takes_nothing_false_and_syncs_on() {
                         closed += 1;
                         break 'heard;
                     }
+                    ServerEffect::Drop(job) => {
+                        let answer = world.server_mut().take_drop(&job, DAY).expect("a server goes on");
+                        refused += usize::from(matches!(answer, Frame::DropRefused { .. }));
+                    }
                     ServerEffect::Send(_) | ServerEffect::Follow(..) => {}
                 }
             }

@@ -3,6 +3,7 @@
 
 use crate::cbor::{CborError, Fields, Reader, Writer};
 use crate::entry::sign::Key;
+use crate::entry::{EraseCommit, EraseSecret, Seed};
 use crate::model::{PersonId, WijkId};
 use crate::replica::ReplicaError;
 use crate::store::{Store, Table};
@@ -28,7 +29,12 @@ pub struct Identity {
     pub person_secret: [u8; 32],
     /// Address of the server.
     pub server: String,
+    /// The same secrets of the person's other devices, for what they wrote.
+    pub other_secrets: Vec<[u8; 32]>,
 }
+
+/// Secrets of other devices that are kept: as many as one person can have.
+const OTHER_SECRETS_MAX: usize = crate::membership::DEVICES_PER_PERSON_MAX;
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,6 +47,23 @@ impl Identity {
     #[must_use]
     pub fn key(&self) -> Key {
         Key::from_secret(&self.signing_secret)
+    }
+
+    /// The erase secret of a subject of this person, whichever of the person's devices created it.
+    #[must_use]
+    pub fn erase_secret(&self, seed: &Seed, commit: &EraseCommit) -> Option<EraseSecret> {
+        let secrets = std::iter::once(&self.person_secret).chain(&self.other_secrets);
+        secrets.map(|secret| EraseSecret::derive(secret, seed)).find(|secret| secret.commit() == *commit)
+    }
+
+    /// Takes the secret of another device of this person; says whether it was new.
+    pub fn adopt(&mut self, secret: [u8; 32]) -> bool {
+        let known = self.person_secret == secret || self.other_secrets.contains(&secret);
+        if known || self.other_secrets.len() >= OTHER_SECRETS_MAX {
+            return false;
+        }
+        self.other_secrets.push(secret);
+        true
     }
 
     /// The X25519 public key.
@@ -64,9 +87,19 @@ impl Identity {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
-        w.map(6).uint(1).bytes(self.wijk.as_bytes()).uint(2).bytes(&self.signing_secret);
+        w.map(6 + usize::from(!self.other_secrets.is_empty()))
+            .uint(1)
+            .bytes(self.wijk.as_bytes())
+            .uint(2)
+            .bytes(&self.signing_secret);
         w.uint(3).bytes(&self.encryption_secret).uint(4).bytes(self.person.as_bytes());
         w.uint(5).bytes(&self.person_secret).uint(6).text(&self.server);
+        if !self.other_secrets.is_empty() {
+            w.uint(7).array(self.other_secrets.len());
+            for secret in &self.other_secrets {
+                w.bytes(secret);
+            }
+        }
         w.finish()
     }
 
@@ -78,6 +111,12 @@ impl Identity {
         let f = Fields::parse(bytes)?;
         let secret = |key| -> Result<[u8; 32], CborError> { f.need(key)?.exact() };
         let mut server: Reader<'_> = f.need(6)?;
+        let mut other_secrets = Vec::new();
+        if let Some(mut r) = f.get(7) {
+            for _ in 0..r.array(OTHER_SECRETS_MAX)? {
+                other_secrets.push(r.exact()?);
+            }
+        }
         Ok(Self {
             wijk: WijkId::new(secret(1)?),
             signing_secret: secret(2)?,
@@ -85,6 +124,7 @@ impl Identity {
             person: PersonId::new(f.need(4)?.exact()?),
             person_secret: secret(5)?,
             server: server.text(SERVER_BYTES_MAX)?.to_owned(),
+            other_secrets,
         })
     }
 }

@@ -6,25 +6,29 @@ use std::sync::Arc;
 use automerge::Automerge;
 
 use super::Identity;
+use super::own::OwnSealed;
 use crate::cbor::{Reader, Writer};
 use crate::document;
 use crate::entry::codec::{self, Record};
 use crate::entry::sign::Key;
 use crate::entry::{Kind, codec::DocumentChange};
 use crate::gate::Verdict;
-use crate::model::{Content, EntryId, PersonId, SpaceId, SubjectId};
-use crate::replica::{EntryRow, Kept, Outcome, Place, Replica, ReplicaError, Side};
+use crate::gate::body::is_membership;
+use crate::model::{Content, EntryId, PersonId, SealedWords, SpaceId, SubjectId};
+use crate::replica::{EntryRow, Kept, News, Outcome, Place, Replica, ReplicaError, Side};
 use crate::store::log::{LogHead, decode_line};
 use crate::store::{Store, Table, keys};
-use crate::sync::phone::{Remembered, SPACES, Session};
+use crate::sync::phone::{Remembered, Session};
 use crate::sync::wire::ReceiptLine;
 use crate::view::{Numbered, View};
 
 /// Documents kept open: what a person looks at in a minute. One costs about 22 KiB of memory.
 const DOCUMENTS_OPEN_MAX: usize = 64;
 
+const SYNC_PREFIX: &[u8] = b"sync/";
+
 pub(super) fn sync_key(space: SpaceId) -> Vec<u8> {
-    [b"sync/".as_slice(), &space.to_bytes()].concat()
+    [SYNC_PREFIX, &space.to_bytes()].concat()
 }
 
 struct OpenDocument {
@@ -46,6 +50,12 @@ pub struct Joined {
     pub(super) sessions: BTreeMap<SubjectId, [u8; 8]>,
     documents: BTreeMap<SubjectId, OpenDocument>,
     documents_opened: u64,
+    /// Own sealed input, by subject.
+    pub(super) own: BTreeMap<SubjectId, OwnSealed>,
+    /// What was opened of closed spaces.
+    pub(super) opened: BTreeMap<SubjectId, SealedWords>,
+    /// Whether something changed that may leave this device something to do in closed spaces.
+    pub(super) duties_due: bool,
     /// Words of contributions as of so many entries, so that a list doesn't open every document again.
     words: BTreeMap<SubjectId, (usize, Content)>,
 }
@@ -67,6 +77,9 @@ impl Joined {
             sessions: BTreeMap::new(),
             documents: BTreeMap::new(),
             documents_opened: 0,
+            own: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            duties_due: true,
             words: BTreeMap::new(),
         })
     }
@@ -80,22 +93,27 @@ impl Joined {
         joined.read_numbers(&wanted)?;
         joined.read_receipts()?;
         joined.read_sync()?;
+        joined.read_own()?;
         Ok(Some(joined))
     }
 
     fn read_entries(&mut self, wanted: &mut BTreeSet<EntryId>) -> Result<(), ReplicaError> {
         let (view, device) = (&mut self.view, self.key.id());
-        self.replica.walk(Table::Entry, &keys::space(SpaceId::Open), |replica, row| {
+        // Records of `members` are folded where they belong; answers to secret polls are only this device's own.
+        self.replica.walk(Table::Entry, &[], |replica, row| {
             let entry =
                 EntryRow::decode(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Entry, cause })?;
             let Some(place) = Place::decode(&row.key) else { return Ok(()) };
+            if place.space == SpaceId::Members {
+                return Ok(());
+            }
             if is_numbered(entry.kind) || place.device == device {
                 wanted.insert(entry.id);
             }
             if let Kept::Present(body) = &entry.kept
                 && let Ok(Some(record)) = codec::decode(entry.kind, body)
             {
-                let person = replica.members().person(place.device);
+                let person = replica.members().person_in(place.space, place.device);
                 view.counts(place, entry.id, entry.kind, entry.subject, person, entry.creates, &record);
             }
             Ok(())
@@ -103,7 +121,7 @@ impl Joined {
     }
 
     fn read_numbers(&mut self, wanted: &BTreeSet<EntryId>) -> Result<(), ReplicaError> {
-        for space in SPACES {
+        for space in self.replica.spaces() {
             let mut numbers: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
             let view = &mut self.view;
             self.replica.walk(Table::Log, &keys::space(space), |_, row| {
@@ -135,13 +153,31 @@ impl Joined {
     }
 
     fn read_sync(&mut self) -> Result<(), ReplicaError> {
-        for space in SPACES {
-            if let Some(row) = self.replica.store().get(Table::Meta, &sync_key(space))? {
-                let remembered = decode_sync(&row).map_err(|cause| ReplicaError::Row { table: Table::Meta, cause })?;
-                self.remembered.insert(space, remembered);
-            }
-        }
-        Ok(())
+        let remembered = &mut self.remembered;
+        self.replica.walk(Table::Meta, SYNC_PREFIX, |_, row| {
+            let space = row.key.strip_prefix(SYNC_PREFIX).and_then(SpaceId::from_bytes);
+            let space = space.ok_or(ReplicaError::Contradiction { what: "the key of a cursor has another form" })?;
+            let known = decode_sync(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Meta, cause })?;
+            remembered.insert(space, known);
+            Ok(())
+        })
+    }
+
+    fn read_own(&mut self) -> Result<(), ReplicaError> {
+        let own = &mut self.own;
+        self.replica.walk(Table::Own, &[], |_, row| {
+            let subject = row.key.as_slice().try_into().map(SubjectId::new);
+            let subject = subject.map_err(|_| ReplicaError::Contradiction { what: "the key of own sealed input" })?;
+            let item = OwnSealed::decode(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Own, cause })?;
+            own.insert(subject, item);
+            Ok(())
+        })
+    }
+
+    /// Whether something was put into an envelope on this connection and not refused.
+    pub(super) fn dropped_now(&self, digest: &crate::hash::Hash) -> bool {
+        let drops = self.session.as_ref().map(Session::drops);
+        drops.is_some_and(|drops| drops.was_sent(digest) && drops.refusal(digest).is_none())
     }
 
     /// Who this phone is.
@@ -175,15 +211,26 @@ impl Joined {
     }
 
     /// Takes outcomes that are stored into the view; returns the subjects that read differently now.
-    pub(super) fn show(&mut self, outcomes: &[Outcome]) -> BTreeSet<SubjectId> {
+    ///
+    /// # Errors
+    /// When the store can't be read; then the view is not what the store holds.
+    pub(super) fn show(&mut self, outcomes: &[Outcome]) -> Result<BTreeSet<SubjectId>, ReplicaError> {
         let mut changed = BTreeSet::new();
+        let mut ceased = false;
         for outcome in outcomes {
+            if is_membership(outcome.kind) {
+                self.duties_due = true;
+            }
             if outcome.verdict != Verdict::Present {
                 self.sessions.remove(&outcome.subject);
+                if outcome.verdict == Verdict::Pending && outcome.news == News::Again {
+                    ceased = true;
+                    changed.insert(outcome.subject);
+                }
                 continue;
             }
             let Some(record) = &outcome.record else { continue };
-            let person = self.replica.members().person(outcome.place.device);
+            let person = self.replica.members().person_in(outcome.place.space, outcome.place.device);
             // Of no other record does the view ask it, and it costs a row.
             let creates = matches!(record, Record::Change(_)) && outcome_creates(self, outcome);
             self.view.counts(outcome.place, outcome.id, outcome.kind, outcome.subject, person, creates, record);
@@ -193,12 +240,27 @@ impl Joined {
                 Record::Tombstone(_) => {
                     self.documents.remove(&outcome.subject);
                     self.words.remove(&outcome.subject);
+                    self.opened.remove(&outcome.subject);
                     changed.insert(outcome.subject);
                 }
                 _ => drop(changed.insert(outcome.subject)),
             }
         }
-        changed
+        // What counted and no longer does is behind the end of a revoked chain. That happens a few times in the life of a
+        // phone, so everything is derived again rather than taken out piece by piece.
+        if ceased {
+            self.derive_again()?;
+        }
+        Ok(changed)
+    }
+
+    fn derive_again(&mut self) -> Result<(), ReplicaError> {
+        self.view = View::default();
+        self.documents.clear();
+        self.words.clear();
+        let mut wanted = BTreeSet::new();
+        self.read_entries(&mut wanted)?;
+        self.read_numbers(&wanted)
     }
 
     /// The document of a contribution or meeting, opened if it wasn't, with all changes that count; `None` when there is
@@ -272,7 +334,17 @@ impl Joined {
 
 /// Kinds whose number and day in the server's log are shown.
 pub(super) fn is_numbered(kind: Kind) -> bool {
-    matches!(kind, Kind::CONTRIBUTION | Kind::MEETING | Kind::DECISION)
+    matches!(
+        kind,
+        Kind::CONTRIBUTION
+            | Kind::MEETING
+            | Kind::DECISION
+            | Kind::SEALED
+            | Kind::DROPPED
+            | Kind::ANSWER
+            | Kind::TALLY
+            | Kind::RULING
+    )
 }
 
 fn outcome_creates(joined: &Joined, outcome: &Outcome) -> bool {

@@ -1,10 +1,13 @@
 //! What the app does with frames: check, commit, and only then believe and show.
 
 use super::joined::{encode_receipt_line, encode_sync, is_numbered, sync_key};
-use super::{App, Effect, Then, Timestamp};
+use super::own::Stage;
+use super::{App, Effect, Joined, Then, Timestamp};
 use crate::gate::Verdict;
+use crate::hash::Hash;
 use crate::model::{EntryId, SpaceId};
 use crate::replica::{BatchRefusal, Outcome};
+use crate::seal::{SealPublic, seal_drop};
 use crate::store::log::{LogHead, LogItem, encode_line};
 use crate::store::{Batch, Table, keys};
 use crate::sync::phone::{Remembered, Session, SessionError};
@@ -80,9 +83,23 @@ impl App {
                 Ok(())
             }
             Frame::Bye => Err(SessionError::Goodbye),
-            Frame::Hello { .. } | Frame::Prove { .. } | Frame::Subscribe { .. } | Frame::Push { .. } => {
-                Err(SessionError::Frame)
+            Frame::Dropped { drop, digest, day, signature } => {
+                let (wijk, certificate) = (joined.identity.wijk, session.certificate().clone());
+                let what = (drop, digest, day);
+                let digest = session.drops_mut().dropped(wijk, &certificate, what, &signature)?;
+                self.dropped(&digest, day, effects);
+                Ok(())
             }
+            Frame::DropRefused { drop, code } => {
+                session.drops_mut().refused(drop, code)?;
+                self.settle(effects);
+                Ok(())
+            }
+            Frame::Hello { .. }
+            | Frame::Prove { .. }
+            | Frame::Subscribe { .. }
+            | Frame::Push { .. }
+            | Frame::Drop { .. } => Err(SessionError::Frame),
         }
     }
 
@@ -107,7 +124,8 @@ impl App {
                 PieceLine::Again(id) => (id, true, true),
                 PieceLine::Next(_) => {
                     let outcome = placed.next().ok_or(SessionError::BadEntries)?;
-                    (outcome.id, false, is_numbered(outcome.kind) || outcome.place.device == joined.key.id())
+                    let own = outcome.place.device == joined.key_in(piece.space).id();
+                    (outcome.id, false, is_numbered(outcome.kind) || own)
                 }
             };
             let item = LogItem { id, day, verdict, again };
@@ -134,7 +152,6 @@ impl App {
         for (id, numbered) in taken.numbers {
             joined.view.numbered(id, numbered);
         }
-        let changed = joined.show(&taken.outcomes);
         if let Some(session) = &mut joined.session {
             session.delivered(taken.space, taken.cursor);
             let certificate = session.certificate();
@@ -142,6 +159,7 @@ impl App {
             let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq };
             joined.remembered.insert(taken.space, remembered);
         }
+        let changed = self.show(&taken.outcomes);
         if !changed.is_empty() {
             effects.push(Effect::Changed(changed));
         }
@@ -238,17 +256,34 @@ impl App {
     pub(super) fn push_more(&mut self, effects: &mut Vec<Effect>) {
         let Some(joined) = &mut self.joined else { return };
         let Some(session) = &mut joined.session else { return };
+        session.begin_spaces(&joined.replica, &joined.remembered);
         match session.push(&joined.replica) {
-            Ok(frames) => effects.extend(frames.iter().map(|frame| Effect::Send(frame.encode()))),
+            Ok(frames) => {
+                let frames = frames.into_iter().chain(session.subscribe()).chain(joined.drops());
+                effects.extend(frames.map(|frame| Effect::Send(frame.encode())));
+            }
             Err(_) => effects.push(Effect::Disconnect(SessionError::NotNow)),
         }
+    }
+
+    /// The server has what was dropped.
+    fn dropped(&mut self, digest: &Hash, day: u32, effects: &mut Vec<Effect>) {
+        let Some(joined) = &mut self.joined else { return };
+        let wijk = joined.identity.wijk;
+        let found = joined.own.iter().find(|(_, own)| own.digest(wijk) == Some(*digest));
+        let Some((subject, mut own)) = found.map(|(subject, own)| (*subject, own.clone())) else {
+            return self.settle(effects);
+        };
+        own.stage = if own.stage == Stage::Erasing { Stage::Erased } else { Stage::Arrived { day } };
+        let rows = joined.keep_own(subject, own);
+        self.commit(rows, Then::Dropped(subject), effects);
     }
 
     /// Says so when nothing is left to do on this connection.
     pub(super) fn settle(&mut self, effects: &mut Vec<Effect>) {
         let Some(joined) = &self.joined else { return };
         let Some(session) = &joined.session else { return };
-        if self.storing.is_none() && self.waiting.is_empty() && session.is_settled(&joined.replica, joined.key.id()) {
+        if self.storing.is_none() && self.waiting.is_empty() && session.is_settled(&joined.replica) {
             effects.push(Effect::Settled { refusal: session.refusal() });
         }
     }
@@ -259,6 +294,36 @@ impl App {
         self.failed_connects = self.failed_connects.saturating_add(1);
         let wait = backoff_ms(self.failed_connects, joined.key.id().as_bytes());
         effects.push(Effect::ConnectAt(Timestamp(now.0.saturating_add(wait))));
+    }
+}
+
+impl Joined {
+    /// Envelopes with own sealed input, and with what takes it back, that were not sent on this connection. None before the
+    /// server has proven itself and said what to seal to.
+    fn drops(&mut self) -> Vec<Frame> {
+        let wijk = self.identity.wijk;
+        let Some(session) = self.session.as_mut().filter(|session| session.is_proven(&self.replica)) else {
+            return Vec::new();
+        };
+        let Some(server) = self.replica.members().server_key(session.certificate().epoch_key) else {
+            return Vec::new();
+        };
+        let mut frames = Vec::new();
+        for inner in self.own.values().filter_map(|own| own.to_drop(wijk)) {
+            let digest = inner.digest();
+            if session.drops().was_sent(&digest) {
+                continue;
+            }
+            // The same drop in the same envelope is the same bytes: nothing is learnt from sending it again.
+            let entropy = self.key.derive("samenspraak/envelope-entropy/v1", 1, |w| {
+                w.bytes(&digest);
+            });
+            let to = SealPublic::new(server.encryption_key);
+            if let Ok(envelope) = seal_drop(&to, wijk, &self.key, &inner, entropy) {
+                frames.push(session.drops_mut().send(digest, envelope));
+            }
+        }
+        frames
     }
 }
 

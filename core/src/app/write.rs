@@ -19,12 +19,20 @@ use crate::model::{
     SpaceId, SubjectId, Voice, WijkId,
 };
 use crate::replica::{About, Admitted, Outcome};
-use crate::store::Table;
+use crate::store::{Batch, Table};
 
 /// Entries written by one command, and what to say when they are stored.
-struct Written {
-    outcomes: Vec<Outcome>,
-    reply: Reply,
+pub(super) struct Written {
+    pub(super) outcomes: Vec<Outcome>,
+    /// Rows beside those of entries.
+    pub(super) rows: Batch,
+    pub(super) reply: Reply,
+}
+
+impl Written {
+    pub(super) fn nothing(reply: Reply) -> Self {
+        Self { outcomes: Vec::new(), rows: Batch::new(), reply }
+    }
 }
 
 impl App {
@@ -51,18 +59,20 @@ impl App {
         }
         let joined = self.joined.as_mut().ok_or(CommandError::NotJoined)?;
         let written = joined.write(command, &mut entropy)?;
-        if written.outcomes.is_empty() {
+        if written.outcomes.is_empty() && written.rows.is_empty() {
             effects.push(Effect::Reply { id, result: Ok(written.reply) });
             return Ok(());
         }
-        let batch = joined.replica.take_rows();
+        joined.duties_due = true;
+        let mut batch = joined.replica.take_rows();
+        batch.append(written.rows);
         self.commit(batch, Then::Wrote { id, outcomes: written.outcomes, reply: written.reply }, effects);
         Ok(())
     }
 
     pub(super) fn wrote(&mut self, id: u64, outcomes: &[Outcome], reply: Reply, effects: &mut Vec<Effect>) {
-        if let Some(joined) = &mut self.joined {
-            let changed = joined.show(outcomes);
+        if self.joined.is_some() {
+            let changed = self.show(outcomes);
             effects.push(Effect::Reply { id, result: Ok(reply) });
             if !changed.is_empty() {
                 effects.push(Effect::Changed(changed));
@@ -81,7 +91,8 @@ impl App {
     fn join(&mut self, card: &CardLink, entropy: &mut Entropy) -> Result<(Joined, Reply), CommandError> {
         self.not_joined_yet()?;
         check_address(&card.server)?;
-        let identity = new_identity(card.wijk, card.server.clone(), entropy);
+        let mut identity = new_identity(card.wijk, card.server.clone(), entropy);
+        identity.person = card.device_of.unwrap_or(identity.person);
         let mut joined = Joined::new(identity, &self.store)?;
         let (device, person) = (joined.key.id(), joined.identity.person);
         let card_key = card.secret.key(card.wijk);
@@ -130,10 +141,11 @@ fn new_identity(wijk: WijkId, server: String, entropy: &mut Entropy) -> Identity
         person: person_of(wijk, Key::from_secret(&signing_secret).id()),
         person_secret: entropy.bytes(),
         server,
+        other_secrets: Vec::new(),
     }
 }
 
-fn check_chars(what: &'static str, text: &str, max: usize) -> Result<(), CommandError> {
+pub(super) fn check_chars(what: &'static str, text: &str, max: usize) -> Result<(), CommandError> {
     let chars = text.chars().count();
     if (1..=max).contains(&chars) { Ok(()) } else { Err(CommandError::Length { what, chars, max }) }
 }
@@ -146,7 +158,7 @@ fn check_address(address: &str) -> Result<(), CommandError> {
 }
 
 /// The limits on characters keep changes below this in every script; should one be larger all the same, it is not written.
-fn check_change(change: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, CommandError> {
+pub(super) fn check_change(change: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, CommandError> {
     match &change {
         Some(bytes) if bytes.len() > CHANGE_BYTES_MAX => {
             Err(CommandError::Length { what: "text in bytes", chars: bytes.len(), max: CHANGE_BYTES_MAX })
@@ -155,8 +167,17 @@ fn check_change(change: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, CommandError
     }
 }
 
-fn document_error(cause: automerge::AutomergeError) -> CommandError {
+pub(super) fn document_error(cause: automerge::AutomergeError) -> CommandError {
     CommandError::Document { cause }
+}
+
+/// Who stands above a rank, in words for an error.
+pub(super) fn above(rank: u8) -> &'static str {
+    match rank {
+        0 | 1 => "facilitator or board",
+        2 => "administrator",
+        _ => "root",
+    }
 }
 
 impl Joined {
@@ -165,24 +186,32 @@ impl Joined {
             Command::Join { .. } | Command::Found { .. } => {
                 Err(CommandError::AlreadyJoined { wijk: self.identity.wijk })
             }
+            _ if self.revoked().is_some() => Err(CommandError::Revoked),
             Command::Invite { role, count } => self.invite(role, count, entropy),
-            Command::Grant { person, role } => {
-                self.needs_rank_above(role)?;
-                let record = Record::Grant(Grant::of(person, role));
-                saved(self.create(SpaceId::Members, Kind::GRANT, &record, entropy)?)
-            }
+            Command::Grant { person, role, organisation } => self.grant(Grant { person, role, organisation }, entropy),
+            Command::People(command) => self.people_command(command, entropy),
             Command::Contribute(content) => self.contribute(&content, None, entropy).and_then(saved),
             Command::Edit { subject, content } => self.edit(subject, &content, entropy),
             Command::Speak { question, choice } => self.speak(question, choice, entropy),
             Command::NewMeeting { title, agenda } => self.new_meeting(&title, &agenda, entropy),
             Command::EditMeeting { subject, edit } => self.edit_meeting(subject, &edit, entropy),
             Command::Decide(decision) => self.decide(decision, entropy),
-            Command::Erase(subject) => self.erase(subject).and_then(saved),
+            Command::Erase(subject) => match self.erase_own(subject) {
+                Some(written) => written,
+                None => self.erase(subject).and_then(saved),
+            },
+            Command::Seal { space, sealing } => self.seal(space, sealing, entropy),
+            Command::WriteNote { space, text } => self.write_note(space, &text, entropy),
+            Command::AnswerSealed { space, subject, answer } => self.answer_sealed(space, subject, &answer, entropy),
+            Command::FoundCircle => self.found_circle(entropy),
+            Command::InviteToCircle { circle, count } => self.invite_to_circle(circle, count, entropy),
+            Command::JoinCircle { card } => self.join_circle(&card),
+            Command::RemoveFromCircle { circle, key } => self.remove_from_circle(circle, key, entropy),
         }
     }
 
     /// Writes an entry that creates a subject.
-    fn create(
+    pub(super) fn create(
         &mut self,
         space: SpaceId,
         kind: Kind,
@@ -192,29 +221,23 @@ impl Joined {
         let seed = Seed(entropy.bytes());
         let erase_secret = EraseSecret::derive(&self.identity.person_secret, &seed);
         let about = About::New { seed, erase_secret };
-        Ok(self.replica.write(&self.key, space, kind, about, record)?)
+        let key = self.key_in(space);
+        Ok(self.replica.write(&key, space, kind, about, record)?)
     }
 
-    fn has_any_role(&self, roles: &[Role]) -> bool {
+    pub(super) fn has_any_role(&self, roles: &[Role]) -> bool {
         roles.iter().any(|role| self.replica.members().has_role(self.key.id(), *role))
     }
 
-    fn is_root(&self) -> bool {
+    pub(super) fn is_root(&self) -> bool {
         self.replica.members().root() == Some(self.key.id())
     }
 
-    fn needs_rank_above(&self, role: Role) -> Result<(), CommandError> {
-        let roles = self.replica.members().roles(self.key.id());
-        let highest = roles.into_iter().map(Role::authority).max().unwrap_or(0);
-        if self.is_root() || highest > role.rank() {
+    pub(super) fn needs_rank_above(&self, role: Role) -> Result<(), CommandError> {
+        if self.replica.members().authority(self.key.id()) > role.rank() {
             return Ok(());
         }
-        let needs = match role {
-            Role::Resident => "facilitator or board",
-            Role::Facilitator | Role::Board | Role::Party => "administrator",
-            Role::Administrator => "root",
-        };
-        Err(CommandError::Role { needs })
+        Err(CommandError::Role { needs: above(role.rank()) })
     }
 
     fn invite(&mut self, role: Role, count: usize, entropy: &mut Entropy) -> Result<Written, CommandError> {
@@ -222,6 +245,7 @@ impl Joined {
         if !(1..=INVITE_COUNT_MAX).contains(&count) {
             return Err(CommandError::Range { what: "number of cards", value: count, min: 1, max: INVITE_COUNT_MAX });
         }
+        self.has_cards_left(count)?;
         let (batch, gives) = (BatchId::new(entropy.bytes()), Gives::Role(role));
         let (mut outcomes, mut secrets) = (Vec::new(), Vec::new());
         for _ in 0..count {
@@ -231,7 +255,7 @@ impl Joined {
             outcomes.extend(self.create(SpaceId::Members, Kind::INVITATION, &record, entropy)?.entries);
             secrets.push(card);
         }
-        Ok(Written { outcomes, reply: Reply::Cards { batch, secrets } })
+        Ok(Written { outcomes, rows: Batch::new(), reply: Reply::Cards { batch, secrets } })
     }
 
     fn contribute(
@@ -248,7 +272,7 @@ impl Joined {
     }
 
     /// Begins a document: its subject is known before its first change, whose actor follows from it.
-    fn begin_document(
+    pub(super) fn begin_document(
         &mut self,
         kind: Kind,
         replaces: Option<SubjectId>,
@@ -314,7 +338,7 @@ impl Joined {
         }
         let before = self.view().voice_of(question, self.identity.person);
         if before.is_some_and(|voice| voice.choice == choice) {
-            return Ok(Written { outcomes: Vec::new(), reply: Reply::Unchanged { subject: question } });
+            return Ok(Written::nothing(Reply::Unchanged { subject: question }));
         }
         let counter = before.map_or(1, |voice| voice.counter.saturating_add(1));
         let record = Record::Voice(Voice { question, choice, counter, replaces: before.map(|voice| voice.id) });
@@ -403,13 +427,20 @@ impl Joined {
 
     fn erase(&mut self, subject: SubjectId) -> Result<Admitted, CommandError> {
         let unknown = CommandError::Unknown { what: "own input", subject };
+        for space in self.replica.spaces().into_iter().filter(|space| space.is_closed()) {
+            if let Some(erased) = self.erase_in(space, subject)? {
+                return Ok(erased);
+            }
+        }
         let row = self.replica.subject(SpaceId::Open, subject)?;
         let Some(row) = row.filter(|row| row.state != SubjectState::Erased) else { return Err(unknown) };
         if row.owner != Some(self.identity.person) {
             return Err(CommandError::NotOwn { subject });
         }
-        let (Some((seed, _)), Some((device, _))) = (row.opening, row.creator) else { return Err(unknown) };
-        let erase_secret = EraseSecret::derive(&self.identity.person_secret, &seed);
+        let (Some((seed, commit)), Some((device, _))) = (row.opening, row.creator) else { return Err(unknown) };
+        let Some(erase_secret) = self.identity.erase_secret(&seed, &commit) else {
+            return Err(CommandError::OtherDevice { subject });
+        };
         let tombstone = Tombstone::Owner { subject, device, kind: row.kind, nonce: seed.nonce(), erase_secret };
         let about = About::Existing(subject);
         let record = Record::Tombstone(tombstone);
@@ -417,12 +448,12 @@ impl Joined {
     }
 }
 
-fn saved(admitted: Admitted) -> Result<Written, CommandError> {
+pub(super) fn saved(admitted: Admitted) -> Result<Written, CommandError> {
     refuse_refused(&admitted)?;
     let first = admitted.entries.first().map(|outcome| (outcome.subject, outcome.id));
     let (subject, id) = first.ok_or(CommandError::NotJoined)?;
     let outcomes = admitted.entries.into_iter().chain(admitted.woken).collect();
-    Ok(Written { outcomes, reply: Reply::Saved { subject, id } })
+    Ok(Written { outcomes, rows: Batch::new(), reply: Reply::Saved { subject, id } })
 }
 
 /// An entry that our own gate refuses is not written: its author is told at once.
@@ -436,9 +467,9 @@ fn refuse_refused(admitted: &Admitted) -> Result<(), CommandError> {
     }
 }
 
-fn saved_or_unchanged(admitted: Option<Admitted>, subject: SubjectId) -> Result<Written, CommandError> {
+pub(super) fn saved_or_unchanged(admitted: Option<Admitted>, subject: SubjectId) -> Result<Written, CommandError> {
     match admitted {
         Some(admitted) => saved(admitted),
-        None => Ok(Written { outcomes: Vec::new(), reply: Reply::Unchanged { subject } }),
+        None => Ok(Written::nothing(Reply::Unchanged { subject })),
     }
 }

@@ -6,7 +6,7 @@ mod closed;
 mod members;
 mod open;
 
-pub use closed::{decode_words, encode_words};
+pub use closed::{decode_answer, decode_words, encode_answer, encode_words};
 
 use super::{EraseCommit, Kind, Seed, Tombstone};
 use crate::cbor::{CborError, Fields, Reader, Writer};
@@ -138,6 +138,14 @@ pub fn generation_id(public: &[u8; 32]) -> GenerationId {
     GenerationId::new(crate::hash::short(tagged("samenspraak/generation/v1", 1, |w| {
         w.bytes(public);
     })))
+}
+
+/// The subject that a dropped body creates, whoever appends it.
+#[must_use]
+pub fn dropped_subject(wijk: WijkId, space: SpaceId, body: &[u8]) -> Option<SubjectId> {
+    let opening = opening(body).ok().flatten()?;
+    let nonce = opening.seed.nonce();
+    Some(super::subject::subject_id(wijk, space, DeviceId::ZERO, Kind::DROPPED, &nonce, &opening.commit))
 }
 
 /// The actor id of a device's session in a document.

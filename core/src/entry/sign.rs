@@ -7,6 +7,7 @@ use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use crate::cbor::Writer;
 use crate::hash::tagged;
 use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
+use crate::seal::SealSecret;
 
 /// 64 bytes of Ed25519.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,15 +66,8 @@ impl Key {
 
     /// The X25519 secret that belongs to this key: of a closed space's key, or of a server's epoch.
     #[must_use]
-    pub fn encryption_secret(&self) -> [u8; 32] {
-        self.derive("samenspraak/encryption-key/v1", 0, |_| {})
-    }
-
-    /// The public half of [`Key::encryption_secret`].
-    #[must_use]
-    pub fn encryption_key(&self) -> [u8; 32] {
-        let secret = x25519_dalek::StaticSecret::from(self.encryption_secret());
-        x25519_dalek::PublicKey::from(&secret).to_bytes()
+    pub fn seal_secret(&self) -> SealSecret {
+        SealSecret::new(self.derive("samenspraak/encryption-key/v1", 0, |_| {}))
     }
 
     /// Signs a tagged hash.
@@ -92,6 +86,12 @@ impl Key {
 /// Whether `signature` is the device's over this message. Strict: one signature has one form only.
 #[must_use]
 pub fn verify(device: DeviceId, message: &[u8; 32], signature: &Signature) -> bool {
+    verify_bytes(device, message, signature)
+}
+
+/// [`verify`] for a message of any length. Nothing of ours is signed but tagged hashes; this is for known vectors.
+#[must_use]
+pub fn verify_bytes(device: DeviceId, message: &[u8], signature: &Signature) -> bool {
     let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
     VerifyingKey::from_bytes(device.as_bytes()).is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
 }

@@ -5,21 +5,12 @@
 
 use std::fmt;
 
-use argon2::{Algorithm, Argon2, Params, Version};
-
 use crate::entry::sign::Key;
-use crate::model::{InvitationKey, WijkId};
+use crate::letters;
+use crate::model::{InvitationKey, PersonId, WijkId};
 
 /// Bytes of a card's secret: 80 bits, sixteen letters.
 pub const SECRET_BYTES: usize = 10;
-/// Memory of one derivation. 8 MiB runs on the smallest phone in a moment; the 80 random bits carry the weight, this only
-/// makes each guess dearer.
-const ARGON_MEMORY_KIB: u32 = 8 * 1024;
-/// Passes over that memory.
-const ARGON_PASSES: u32 = 1;
-
-/// Crockford's base 32: no I, L, O or U, which people read as 1, 1, 0 and V.
-const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// The secret on a card.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,9 +37,14 @@ pub enum CardError {
         /// The sign.
         sign: char,
     },
-    /// A link without the wijk's 64 digits.
+    /// A link without the wijk's 64 digits, or with half a person.
     #[error("this is no link of a card: after # come the 64 digits of the wijk, a dot and 16 letters")]
     Link,
+    /// A link that is no circle's.
+    #[error(
+        "this is no card of a circle: after kring# come the 64 digits of the wijk, 32 of the circle, and 16 letters"
+    )]
+    CircleLink,
 }
 
 impl CardSecret {
@@ -61,15 +57,7 @@ impl CardSecret {
     /// Sixteen letters in groups of four.
     #[must_use]
     pub fn letters(&self) -> String {
-        let bits = self.0.iter().fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
-        let mut text = String::with_capacity(19);
-        for at in 0..16 {
-            if at > 0 && at % 4 == 0 {
-                text.push('-');
-            }
-            text.push(char::from(LETTERS[(bits >> (75 - 5 * at) & 31) as usize]));
-        }
-        text
+        letters::write(&letters::split(&self.0))
     }
 
     /// Reads letters as people type them: any case, any spacing, O for 0, I and L for 1.
@@ -77,37 +65,15 @@ impl CardSecret {
     /// # Errors
     /// When it is no card.
     pub fn parse(text: &str) -> Result<Self, CardError> {
-        let (mut bits, mut letters) = (0u128, 0usize);
-        for sign in text.chars().filter(|c| !c.is_whitespace() && *c != '-') {
-            let upper = match sign.to_ascii_uppercase() {
-                'O' => '0',
-                'I' | 'L' => '1',
-                other => other,
-            };
-            let value = LETTERS.iter().position(|l| char::from(*l) == upper).ok_or(CardError::Sign { sign })?;
-            letters += 1;
-            if letters <= 16 {
-                bits = bits << 5 | value as u128;
-            }
-        }
-        if letters != 16 {
-            return Err(CardError::Length { letters });
-        }
-        let mut secret = [0; SECRET_BYTES];
-        secret.copy_from_slice(&bits.to_be_bytes()[6..]);
-        Ok(Self(secret))
+        let values = letters::read(text).map_err(|sign| CardError::Sign { sign })?;
+        // Sixteen letters are exactly eighty bits, so nothing but their number can be wrong.
+        letters::join(&values).map(Self).ok_or(CardError::Length { letters: values.len() })
     }
 
     /// The card's key. Takes some milliseconds on purpose.
     #[must_use]
     pub fn key(&self, wijk: WijkId) -> Key {
-        let params =
-            Params::new(ARGON_MEMORY_KIB, ARGON_PASSES, 1, Some(32)).expect("constants within Argon2's limits");
-        let mut secret = [0; 32];
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(&self.0, wijk.as_bytes(), &mut secret)
-            .expect("salt and output have allowed lengths");
-        Key::from_secret(&secret)
+        Key::from_secret(&letters::stretch(&self.0, wijk.as_bytes()))
     }
 
     /// The public half of the card's key.
@@ -118,7 +84,8 @@ impl CardSecret {
 }
 
 /// What a card's QR code holds: where the server is, which wijk, and the secret. The part after `#` is never sent to a
-/// server by a browser.
+/// server by a browser. A card for one more device of a person also names that person, behind another dot: a device says
+/// whose it is in the first thing it signs, so letters alone are not enough there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardLink {
     /// Address of the server, `http://…` or `https://…`.
@@ -127,6 +94,8 @@ pub struct CardLink {
     pub wijk: WijkId,
     /// The secret.
     pub secret: CardSecret,
+    /// The person whose device joins with it; `None` for a card that makes a person of its own.
+    pub device_of: Option<PersonId>,
 }
 
 impl CardLink {
@@ -136,7 +105,11 @@ impl CardLink {
     /// When it is none.
     pub fn parse(text: &str) -> Result<Self, CardError> {
         let (address, tail) = text.trim().split_once('#').ok_or(CardError::Link)?;
-        let (wijk, letters) = tail.split_once('.').ok_or(CardError::Link)?;
+        let (wijk, rest) = tail.split_once('.').ok_or(CardError::Link)?;
+        let (letters, person) = match rest.split_once('.') {
+            Some((letters, person)) => (letters, Some(PersonId::from_hex(person).ok_or(CardError::Link)?)),
+            None => (rest, None),
+        };
         let server = address.strip_suffix("/kaart").ok_or(CardError::Link)?;
         if !server.starts_with("http://") && !server.starts_with("https://") {
             return Err(CardError::Link);
@@ -145,13 +118,15 @@ impl CardLink {
             server: server.to_owned(),
             wijk: WijkId::from_hex(wijk).ok_or(CardError::Link)?,
             secret: CardSecret::parse(letters)?,
+            device_of: person,
         })
     }
 }
 
 impl fmt::Display for CardLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/kaart#{}.{}", self.server, self.wijk, self.secret.letters())
+        write!(f, "{}/kaart#{}.{}", self.server, self.wijk, self.secret.letters())?;
+        self.device_of.map_or(Ok(()), |person| write!(f, ".{person}"))
     }
 }
 
@@ -173,14 +148,27 @@ mod tests {
 
     #[test]
     fn a_link_is_read_back() {
-        let link = CardLink {
+        let mut link = CardLink {
             server: "http://127.0.0.1:7447".into(),
             wijk: WijkId::new([7; 32]),
             secret: CardSecret::new([9; SECRET_BYTES]),
+            device_of: None,
         };
-        assert_eq!(CardLink::parse(&link.to_string()), Ok(link));
+        let before = link.to_string();
+        assert_eq!(CardLink::parse(&before).as_ref(), Ok(&link));
+        link.device_of = Some(PersonId::new([0xab; 16]));
+        let with_person = link.to_string();
+        assert_eq!(
+            with_person,
+            format!("{before}.{}", "ab".repeat(16)),
+            "what stood on cards of before stays as it was"
+        );
+        assert_eq!(CardLink::parse(&with_person), Ok(link));
         for bad in ["", "http://x/kaart", "x/kaart#aa.bb", "http://x/kaart#00.ABCD-EFGH-JKMN-PQRS"] {
             assert!(CardLink::parse(bad).is_err(), "{bad}");
+        }
+        for tail in [".", ".ab", ".abab.", &format!(".{}", "AB".repeat(16)), &format!(".{}.", "ab".repeat(16))] {
+            assert!(CardLink::parse(&format!("{before}{tail}")).is_err(), "{tail}");
         }
     }
 

@@ -188,7 +188,7 @@ impl Folded {
     }
 
     /// The highest rank a person was ever given.
-    fn rank(&self, person: PersonId) -> u8 {
+    pub fn rank(&self, person: PersonId) -> u8 {
         self.roles.get(&person).into_iter().flatten().map(|(role, _)| role.rank()).max().unwrap_or(0)
     }
 
@@ -312,7 +312,8 @@ impl Folded {
                 _ => None,
             })
             .filter(|(statement, revocation)| {
-                self.authority_at(statement.device, statement.seq) == level && self.is_own(statement.device, revocation)
+                self.authority_at(statement.device, statement.seq) == level
+                    && self.is_own(statement.device, revocation.target)
             })
             .collect();
         // The cuts first, all of them from what stood before: two devices that revoke each other are judged alike.
@@ -326,10 +327,11 @@ impl Folded {
         }
     }
 
-    fn is_own(&self, device: DeviceId, revocation: &Revocation) -> bool {
+    /// Whether this is about the device's own person, or one of that person's devices.
+    pub fn is_own(&self, device: DeviceId, target: RevocationTarget) -> bool {
         let person = self.person(device);
         person.is_some()
-            && match revocation.target {
+            && match target {
                 RevocationTarget::Device(target) => self.person(target) == person,
                 RevocationTarget::Person(target) => person == Some(target),
                 RevocationTarget::Grant(_) => false,
@@ -381,11 +383,12 @@ impl Folded {
                     }
                 }
                 Record::Grant(grant) if level > grant.role.rank() => self.add_grant(statement.id, grant),
-                Record::Revocation(revocation) if self.outranks(level, revocation) => {
+                Record::Revocation(revocation) if self.outranks(level, revocation.target) => {
                     self.counts.insert(statement.id);
                     self.revocations.insert(statement.id, revocation.clone());
                 }
-                Record::Withdrawal(withdrawal) if level >= Role::Facilitator.authority() => {
+                // Whose cards it takes back is asked of each card: anybody may take back the cards of own devices.
+                Record::Withdrawal(withdrawal) => {
                     self.counts.insert(statement.id);
                     self.withdrawn.entry(withdrawal.batch).or_default().insert((level, statement.device));
                 }
@@ -417,8 +420,9 @@ impl Folded {
         roles.contains(&Role::Board) || roles.contains(&Role::Administrator)
     }
 
-    fn outranks(&self, level: u8, revocation: &Revocation) -> bool {
-        match revocation.target {
+    /// Whether an authority stands strictly above what would be taken away.
+    pub fn outranks(&self, level: u8, target: RevocationTarget) -> bool {
+        match target {
             RevocationTarget::Device(device) => self.person(device).is_some_and(|person| level > self.rank(person)),
             // A person nobody ever knew has nothing to lose; waiting for the first card keeps the fold simple.
             RevocationTarget::Person(person) => (1..level).contains(&self.rank(person)),

@@ -62,8 +62,8 @@ pub struct Wrap {
     pub sealed: Vec<u8>,
 }
 
-/// Sizes of sealed bytes: whatever is inside, only these are seen (the design's 1, 4 and 16 KiB). A story of ten thousand
-/// letters in Dutch fits into the largest.
+/// The sizes of what is sealed, in bytes: all of it, with the encapsulated key in front and the checksum behind. One and four
+/// KiB hold nearly every contribution (a page of text is three), sixteen the longest; each further step would tell more.
 pub const SEALED_STEPS: [usize; 3] = [1024, 4 * 1024, 16 * 1024];
 /// Longest sealed bytes.
 pub const SEALED_BYTES_MAX: usize = SEALED_STEPS[2];

@@ -74,18 +74,18 @@ id!(
     /// The public half of an invitation card's key.
     InvitationKey, 32
 );
+id!(
+    /// A generation of a closed space's key pair: hash of its public half.
+    GenerationId, 16
+);
+id!(
+    /// What the holder of a receipt looks for: hash of the public half of the receipt's key.
+    ReplyId, 16
+);
 
 id!(
     /// Cards that were made together.
     BatchId, 8
-);
-id!(
-    /// A key pair of a closed space: hash of its public half.
-    GenerationId, 16
-);
-id!(
-    /// Where an answer to a pseudonymous author is found: hash of the public half of a receipt's key.
-    ReplyId, 16
 );
 
 /// Who may read and write together, and the unit of sync.

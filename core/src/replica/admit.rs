@@ -203,7 +203,7 @@ impl Replica {
             // In `members` a card lets somebody in, in closed spaces a right: what is said decides there (`header_allows`).
             let belongs = space == SpaceId::Members || space.is_closed() || self.members.is_member(run.device);
             let last = run.first_seq + run.entries.len() as u64;
-            if self.side == Side::Server && last > expected && self.is_revoked(space, run.device) {
+            if self.side == Side::Server && last > expected && self.is_past_its_end(space, run.device, last - 1) {
                 return Err(BatchRefusal::Revoked { device: run.device });
             }
             if !belongs && self.members.person(run.device).is_none() {
@@ -253,6 +253,13 @@ impl Replica {
     fn is_revoked(&self, space: SpaceId, key: DeviceId) -> bool {
         self.members.device_behind(space, key).is_some_and(|device| self.members.is_revoked(device))
             || self.members.closed(space).is_some_and(|closed| closed.removed.contains_key(&key))
+    }
+
+    /// Whether a revoked chain may not reach this far. What the author of the revocation had seen of it still counts, also
+    /// where it comes after the revocation: somebody who leaves, or a relay, may bring the last words later.
+    fn is_past_its_end(&self, space: SpaceId, key: DeviceId, last_seq: u64) -> bool {
+        let is_cut = !self.members.stands_at(space, key, u64::MAX);
+        self.is_revoked(space, key) && !(is_cut && self.members.stands_at(space, key, last_seq))
     }
 
     /// Compares an entry with what stands at its place, and its link with the chain's end.

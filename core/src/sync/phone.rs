@@ -4,7 +4,11 @@
 //! and the identity is the one the wijk's root named. On the very first connection that is known only when `members` is
 //! complete, so receipts that come before wait. Not here: storing anything; the app commits and then goes on.
 
+mod drops;
+
 use std::collections::{BTreeMap, VecDeque};
+
+pub use drops::Drops;
 
 use super::wire::{Frame, Receipt, RefusalCode};
 use super::{ServerCertificate, head_message, prove_message, receipt_message};
@@ -14,8 +18,9 @@ use crate::model::{DeviceId, SpaceId, WijkId};
 use crate::replica::{Hashes, Place, Replica, ReplicaError, RunBatch};
 use crate::store::log::{Epoch, LogHead};
 
-/// Spaces a phone follows, in the order their pieces are needed.
-pub const SPACES: [SpaceId; 2] = [SpaceId::Members, SpaceId::Open];
+/// Spaces that every phone follows. Others come with what it writes there: a closed space begins with the enrolment of a
+/// key, secret answers are only sent.
+const EVERYBODY: [SpaceId; 2] = [SpaceId::Members, SpaceId::Open];
 /// Pushes under way at once: enough to fill a slow line, few enough that little is sent twice when it breaks.
 const PUSHES_IN_FLIGHT_MAX: usize = 8;
 
@@ -51,6 +56,10 @@ pub enum SessionError {
 /// Where one space stands on this connection.
 #[derive(Clone, Copy, Debug)]
 pub struct SpaceState {
+    /// The device's key in this space.
+    pub device: DeviceId,
+    /// Whether the server was asked for what comes after the cursor.
+    pub subscribed: bool,
     /// What was delivered and committed.
     pub cursor: LogHead,
     /// Next own sequence number to push.
@@ -86,6 +95,7 @@ pub struct Session {
     next_push: u64,
     /// Receipts of a server that is not known to be the wijk's yet.
     unproven: Vec<Receipt>,
+    drops: Drops,
 }
 
 /// What a phone remembers of a space between connections.
@@ -118,30 +128,73 @@ impl Session {
         if !certificate.is_valid(*wijk) || named.is_some_and(|identity| identity != certificate.identity) {
             return Ok(Err(SessionError::FalseServer));
         }
-        let spaces = SPACES.into_iter().map(|space| {
-            let known = remembered.get(&space).filter(|known| known.epoch == certificate.epoch);
-            let empty = LogHead::empty(*wijk, space, &certificate.epoch);
-            let acked_seq = known.map_or(0, |known| known.acked_seq);
-            let cursor = known.map_or(empty, |known| known.cursor);
-            let hashes = Hashes::Omitted;
-            (space, SpaceState { cursor, next_seq: acked_seq, acked_seq, current: false, refused: None, hashes })
-        });
         let mut session = Self {
             wijk: *wijk,
             key: key.clone(),
             certificate: certificate.clone(),
-            spaces: spaces.collect(),
+            spaces: BTreeMap::new(),
             in_flight: VecDeque::new(),
             next_push: 0,
             unproven: Vec::new(),
+            drops: Drops::default(),
         };
+        session.begin_spaces(replica, remembered);
         let proof = key.sign(&prove_message(*wijk, certificate.epoch_key, nonce));
         let mut frames = vec![Frame::Prove { device: key.id(), signature: proof }];
         frames.extend(session.push(replica)?);
-        for (space, state) in &session.spaces {
-            frames.push(Frame::Subscribe { space: *space, epoch: certificate.epoch, cursor: state.cursor });
-        }
+        frames.extend(session.subscribe());
         Ok(Ok((session, frames)))
+    }
+
+    /// Takes up the spaces that everybody follows, and those in which this device has a chain.
+    pub fn begin_spaces(&mut self, replica: &Replica, remembered: &BTreeMap<SpaceId, Remembered>) {
+        let own = replica.spaces().into_iter().filter(|space| !EVERYBODY.contains(space));
+        for space in EVERYBODY.into_iter().chain(own) {
+            if self.spaces.contains_key(&space) {
+                continue;
+            }
+            let device = self.key.in_space(self.wijk, space).id();
+            if !EVERYBODY.contains(&space) && replica.head(space, device).is_none() {
+                continue;
+            }
+            let known = remembered.get(&space).filter(|known| known.epoch == self.certificate.epoch);
+            let acked_seq = known.map_or(0, |known| known.acked_seq);
+            let state = SpaceState {
+                device,
+                subscribed: false,
+                cursor: known.map_or(LogHead::empty(self.wijk, space, &self.certificate.epoch), |known| known.cursor),
+                next_seq: acked_seq,
+                acked_seq,
+                current: space == SpaceId::Ballot,
+                refused: None,
+                hashes: Hashes::Omitted,
+            };
+            self.spaces.insert(space, state);
+        }
+    }
+
+    /// Asks for the spaces that were not asked for yet; a closed one once the server took the key that this device has there.
+    pub fn subscribe(&mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        for (space, state) in &mut self.spaces {
+            let may = !space.is_closed() || state.acked_seq > 0;
+            if !state.subscribed && may && *space != SpaceId::Ballot && state.refused.is_none() {
+                state.subscribed = true;
+                frames.push(Frame::Subscribe { space: *space, epoch: self.certificate.epoch, cursor: state.cursor });
+            }
+        }
+        frames
+    }
+
+    /// What was put into envelopes on this connection.
+    #[must_use]
+    pub fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    /// The same, for sending more and for what the server says of them.
+    pub fn drops_mut(&mut self) -> &mut Drops {
+        &mut self.drops
     }
 
     /// Pushes of own entries that were not sent on this connection yet, as many as may be under way.
@@ -153,10 +206,11 @@ impl Session {
         let proven = self.is_proven(replica);
         // Whoever answers at an address on a card may be anybody until `members` says who the server is. It gets the join,
         // which it needs, and no words.
-        for space in SPACES.into_iter().filter(|space| proven || *space == SpaceId::Members) {
+        let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
+        for space in spaces.into_iter().filter(|space| proven || *space == SpaceId::Members) {
             while self.in_flight.len() < PUSHES_IN_FLIGHT_MAX {
                 let Some(state) = self.spaces.get_mut(&space).filter(|state| state.refused.is_none()) else { break };
-                let device = self.key.id();
+                let device = state.device;
                 let packed = replica.pack_chain(
                     space,
                     device,
@@ -216,7 +270,7 @@ impl Session {
         match self.in_flight.iter_mut().find(|sent| !sent.answered) {
             Some(sent) if sent.push == receipt.push && sent.space == receipt.space => {
                 // It must name exactly what was pushed: a receipt for less would let words be forgotten.
-                let device = self.key.id();
+                let device = self.spaces.get(&sent.space).map_or(DeviceId::ZERO, |state| state.device);
                 let places = (sent.first_seq..sent.end_seq).map(|seq| Place { space: sent.space, device, seq });
                 let named = receipt.lines.iter().map(|line| replica.place_of(line.id).ok().flatten());
                 if !places.map(Some).eq(named) {
@@ -341,18 +395,21 @@ impl Session {
 
     /// Whether there is nothing left to send, to wait for or to receive.
     #[must_use]
-    pub fn is_settled(&self, replica: &Replica, device: DeviceId) -> bool {
-        let sent_all = |space: SpaceId, state: &SpaceState| {
-            state.refused.is_some() || replica.head(space, device).is_none_or(|head| head.seq < state.acked_seq)
+    pub fn is_settled(&self, replica: &Replica) -> bool {
+        let done = |space: SpaceId, state: &SpaceState| {
+            let sent = replica.head(space, state.device).is_none_or(|head| head.seq < state.acked_seq);
+            state.refused.is_some() || (state.current && sent)
         };
         self.in_flight.is_empty()
             && self.unproven.is_empty()
-            && self.spaces.iter().all(|(space, state)| state.current && sent_all(*space, state))
+            && self.drops.is_empty()
+            && self.spaces.iter().all(|(space, state)| done(*space, state))
     }
 
-    /// Why the server refused a space or our entries in it, if it did.
+    /// Why the server refused what everybody follows, or our entries in it, if it did. That a closed space is closed for
+    /// somebody who left it is no failure of a sync.
     #[must_use]
     pub fn refusal(&self) -> Option<RefusalCode> {
-        self.spaces.values().find_map(|state| state.refused)
+        EVERYBODY.iter().filter_map(|space| self.spaces.get(space)).find_map(|state| state.refused)
     }
 }

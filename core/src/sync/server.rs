@@ -3,7 +3,10 @@
 //! Both are state machines. The shell gives pushes of many connections to [`Server::admit`] in groups, so that one flush
 //! serves all of them, and sends nothing that [`Server`] has not committed.
 
+mod drops;
 mod word;
+
+pub use drops::{DROPS_PER_DEVICE_MAX, DropJob, HELD_MAX, RELEASE_AT};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,6 +94,9 @@ pub struct Server {
     replica: Replica,
     log: Arc<dyn Log>,
     keys: ServerKeys,
+    /// Drops that are held, and how many each device brought since the last release. In memory only: on disk nothing says who.
+    held: usize,
+    dropped_by: BTreeMap<DeviceId, usize>,
 }
 
 impl Server {
@@ -101,7 +107,9 @@ impl Server {
     pub fn open(wijk: WijkId, keys: ServerKeys, store: Arc<dyn Store>) -> Result<Self, ServerError> {
         let replica = Replica::open(wijk, Side::Server, Arc::clone(&store))?;
         let log = Arc::new(StoreLog::new(store, wijk, keys.epoch));
-        Ok(Self { replica, log, keys })
+        let mut server = Self { replica, log, keys, held: 0, dropped_by: BTreeMap::new() };
+        server.count_held()?;
+        Ok(server)
     }
 
     /// Who belongs.
@@ -307,6 +315,8 @@ pub enum ServerEffect {
     Send(Frame),
     /// Give this to [`Server::admit`], and send its answer.
     Admit(PushJob),
+    /// Give this to [`Server::take_drop`], and send its answer.
+    Drop(DropJob),
     /// From now on send pieces of this space, beginning at this head, and a signed head whenever its end is reached.
     Follow(SpaceId, LogHead),
     /// End the connection; the text is for the server's own log and holds no personal data.
@@ -364,6 +374,7 @@ impl Session {
                 vec![ServerEffect::Admit(PushJob { push, space, batch })]
             }
             Frame::Subscribe { space, epoch, cursor } => self.subscribe(device, space, epoch, cursor, members, reader),
+            Frame::Drop { drop, envelope } => vec![ServerEffect::Drop(DropJob { drop, envelope })],
             Frame::Bye => vec![ServerEffect::Close("said goodbye")],
             _ => vec![ServerEffect::Close("a frame that only servers send")],
         }
@@ -379,7 +390,8 @@ impl Session {
         reader: &PieceReader,
     ) -> Vec<ServerEffect> {
         if !members.may_read(device, space) {
-            let code = RefusalCode::NotReadable;
+            let revoked = members.is_revoked(device);
+            let code = if revoked { RefusalCode::Revoked } else { RefusalCode::NotReadable };
             return vec![ServerEffect::Send(Frame::Refused { push: None, space, code, expected_seq: None })];
         }
         let empty = LogHead::empty(self.wijk, space, &self.certificate.epoch);

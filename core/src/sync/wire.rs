@@ -8,6 +8,7 @@ use crate::gate::Verdict;
 use crate::gate::limits::{BATCH_ENTRIES_MAX, FRAME_BYTES_MAX};
 use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
 use crate::replica::RunBatch;
+use crate::seal::DROP_STEPS;
 use crate::store::log::{Epoch, LogHead};
 
 /// Version of the protocol in the handshake.
@@ -204,6 +205,31 @@ pub enum Frame {
     },
     /// Either: I stop now.
     Bye,
+    /// Phone: an envelope for the server's own eyes, with something sealed in it that it appends without saying from whom.
+    Drop {
+        /// Number of this drop on the connection; the answer names it.
+        drop: u64,
+        /// The envelope.
+        envelope: Vec<u8>,
+    },
+    /// Server: what was in the envelope is flushed; it will be appended with others.
+    Dropped {
+        /// Which.
+        drop: u64,
+        /// Hash of what was in it.
+        digest: [u8; 32],
+        /// Day it was received, as days since 1 January 1970.
+        day: u32,
+        /// Signature of the epoch key.
+        signature: Signature,
+    },
+    /// Server: not taken.
+    DropRefused {
+        /// Which.
+        drop: u64,
+        /// Why.
+        code: RefusalCode,
+    },
 }
 
 impl Frame {
@@ -248,6 +274,15 @@ impl Frame {
             Self::Bye => {
                 w.array(1).uint(9);
             }
+            Self::Drop { drop, envelope } => {
+                w.array(3).uint(10).uint(*drop).bytes(envelope);
+            }
+            Self::Dropped { drop, digest, day, signature } => {
+                w.array(5).uint(11).uint(*drop).bytes(digest).uint(u64::from(*day)).bytes(&signature.0);
+            }
+            Self::DropRefused { drop, code } => {
+                w.array(3).uint(12).uint(*drop).uint(code.number());
+            }
         }
         w.finish()
     }
@@ -263,7 +298,7 @@ impl Frame {
         let mut r = Reader::new(bytes);
         let len = r.array(8)?;
         let number = r.uint()?;
-        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1];
+        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1, 3, 5, 3];
         let known = usize::try_from(number).ok().and_then(|at| expected.get(at));
         if known != Some(&len) {
             return Err(r.error("a known frame of its length"));
@@ -293,6 +328,14 @@ impl Frame {
                 signature: Signature(r.exact()?),
             },
             8 => Self::Restart { space: space(&mut r)?, epoch: r.exact()? },
+            10 => Self::Drop { drop: r.uint()?, envelope: r.bytes(DROP_STEPS[2])?.to_vec() },
+            11 => Self::Dropped {
+                drop: r.uint()?,
+                digest: r.exact()?,
+                day: small(&mut r)?,
+                signature: Signature(r.exact()?),
+            },
+            12 => Self::DropRefused { drop: r.uint()?, code: RefusalCode::from_number(r.uint()?) },
             _ => Self::Bye,
         };
         r.end()?;

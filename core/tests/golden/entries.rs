@@ -65,7 +65,7 @@ fn headers_ids_and_subjects_keep_their_bytes() {
 fn the_letters_of_a_card_give_the_same_key_for_ever() {
     let letters = "0123-4567-89AB-CDEF";
     let secret = CardSecret::parse(letters).unwrap();
-    let link = CardLink { server: "https://wijk.example".into(), wijk: WIJK, secret: secret.clone() };
+    let link = CardLink { server: "https://wijk.example".into(), wijk: WIJK, secret: secret.clone(), device_of: None };
     let known = check(
         "card.hex",
         &[

@@ -83,6 +83,7 @@ fn identity() -> Identity {
         person: PERSON,
         person_secret: [0x99; 32],
         server: "https://wijk.example".into(),
+        other_secrets: vec![],
     }
 }
 

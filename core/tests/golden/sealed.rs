@@ -31,7 +31,7 @@ fn by_hand(key: &[u8; 32], table: u8, row: &[u8], sealed: &[u8]) -> Vec<u8> {
     let aad = [&[table], row].concat();
     let cipher = XChaCha20Poly1305::new((&tagged("samenspraak/seal/key/v1", key)).into());
     let payload = Payload { msg: &sealed[24..], aad: &aad };
-    let value = cipher.decrypt(XNonce::from_slice(&sealed[..24]), payload).unwrap();
+    let value = cipher.decrypt(&XNonce::try_from(&sealed[..24]).unwrap(), payload).unwrap();
     let message = [&[table, u8::try_from(row.len()).unwrap()], row, &value].concat();
     assert_eq!(sealed[..24], hmac(&tagged("samenspraak/seal/nonce/v1", key), &message)[..24]);
     value

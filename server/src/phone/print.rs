@@ -45,13 +45,22 @@ pub(crate) fn outcome_name(outcome: Outcome) -> &'static str {
     }
 }
 
+/// An id as lists show it.
+pub(super) fn short(subject: SubjectId) -> String {
+    subject.to_string()[..ID_CHARS].to_owned()
+}
+
 pub(super) fn joined(wijk: WijkId) {
     println!("{}", messages::with("phone-joined", &[("wijk", wijk.to_string().into())]));
 }
 
 pub(super) fn saved(_phone: &Driver, reply: &Reply) -> Result<(), ProgramError> {
-    if let Reply::Saved { subject, .. } | Reply::Unchanged { subject } = reply {
-        println!("{subject}  {}", messages::text("state-saved"));
+    match reply {
+        Reply::Saved { subject, .. } | Reply::Unchanged { subject } => {
+            println!("{subject}  {}", messages::text("state-saved"));
+        }
+        Reply::Erased { subject } => println!("{subject}  {}", messages::text("sealed-erasing")),
+        _ => {}
     }
     Ok(())
 }
@@ -74,12 +83,12 @@ pub(super) fn list(phone: &mut Driver) -> Result<(), ProgramError> {
 }
 
 /// One line of somebody's words: no control characters reach the terminal.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Several lines of somebody's words.
-fn lines(text: &str) -> String {
+pub(super) fn lines(text: &str) -> String {
     text.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
 }
 

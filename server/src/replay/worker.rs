@@ -125,7 +125,7 @@ fn said(reply: Reply) -> Result<Answer, ProgramError> {
     match reply {
         Reply::Saved { subject, id } => Ok(Answer::Saved { subject: subject.to_string(), id: id.to_string() }),
         Reply::Unchanged { .. } => Ok(Answer::Unchanged),
-        Reply::Joined { .. } | Reply::Cards { .. } => Err(SyncError::NotJoined.into()),
+        _ => Err(SyncError::NotJoined.into()),
     }
 }
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use samenspraak_core::model::SpaceId;
 use samenspraak_core::store::log::LogHead;
-use samenspraak_core::sync::phone::SPACES;
 use samenspraak_core::sync::pieces::Read;
 use samenspraak_core::sync::server::{ServerEffect, Session};
 use samenspraak_core::sync::wire::Frame;
@@ -131,6 +130,10 @@ impl Connection<'_> {
                     Some(frame) => self.send(&frame).await?,
                     None => return Err("the server stops"),
                 },
+                ServerEffect::Drop(job) => match self.shared.writer.take_drop(job).await {
+                    Some(frame) => self.send(&frame).await?,
+                    None => return Err("the server stops"),
+                },
                 ServerEffect::Follow(space, head) => {
                     self.followed.insert(space, Followed { head, signed: None });
                     self.pump().await?;
@@ -143,10 +146,13 @@ impl Connection<'_> {
 
     /// Sends what the followed logs have and this phone hasn't, then their signed heads.
     async fn pump(&mut self) -> Result<(), End> {
-        for space in SPACES {
-            if !self.followed.contains_key(&space) {
-                continue;
-            }
+        // Who no longer belongs somewhere is sent nothing more of it, on this connection either.
+        let members = self.shared.writer.members();
+        if let Some(device) = self.session.device() {
+            self.followed.retain(|space, _| members.may_read(device, *space));
+        }
+        let spaces: Vec<SpaceId> = self.followed.keys().copied().collect();
+        for space in spaces {
             while let Some(read) = self.read(space)? {
                 // What stands in another log depends on who belongs: members first, as far as they are by now.
                 if space != SpaceId::Members && self.followed.contains_key(&SpaceId::Members) {

@@ -14,10 +14,11 @@ use samenspraak_core::model::{SpaceId, WijkId};
 use samenspraak_core::replica::ReplicaError;
 use samenspraak_core::store::StoreError;
 use samenspraak_core::store::log::LogError;
-use samenspraak_core::sync::server::{PushJob, Server, ServerError, ServerKeys};
+use samenspraak_core::sync::server::{DropJob, PushJob, RELEASE_AT, Server, ServerError, ServerKeys};
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::client::entropy;
 use crate::date::today;
 use crate::error::ProgramError;
 use crate::folder::Folder;
@@ -36,9 +37,20 @@ struct Waiting {
     answer: oneshot::Sender<Frame>,
 }
 
+/// What the writer is asked for.
+enum Work {
+    Push(Waiting),
+    Drop {
+        job: DropJob,
+        answer: oneshot::Sender<Frame>,
+    },
+    /// Append what is held.
+    Release,
+}
+
 /// See the module.
 pub struct Writer {
-    queue: Mutex<Option<mpsc::Sender<Waiting>>>,
+    queue: Mutex<Option<mpsc::Sender<Work>>>,
     members: Arc<RwLock<Arc<Members>>>,
     grown: watch::Receiver<u64>,
     failed: watch::Receiver<bool>,
@@ -122,9 +134,27 @@ impl Writer {
     pub async fn admit(&self, job: PushJob) -> Option<Frame> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let (answer, answered) = oneshot::channel();
-        queue.send(Waiting { job, answer }).await.ok()?;
+        queue.send(Work::Push(Waiting { job, answer })).await.ok()?;
         drop(queue);
         answered.await.ok()
+    }
+
+    /// Has a drop taken and flushed; returns the answer, or `None` when the server is stopping.
+    pub async fn take_drop(&self, job: DropJob) -> Option<Frame> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let (answer, answered) = oneshot::channel();
+        queue.send(Work::Drop { job, answer }).await.ok()?;
+        drop(queue);
+        answered.await.ok()
+    }
+
+    /// Has what is held appended now.
+    pub async fn release(&self) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(queue) = queue {
+            // A server that is stopping keeps what it holds on disk.
+            let _ = queue.send(Work::Release).await;
+        }
     }
 
     /// Takes no more pushes, flushes those that wait, and ends. Returns why it had failed, if it had.
@@ -139,19 +169,63 @@ impl Writer {
 }
 
 impl Thread {
-    fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) -> Option<ServerError> {
+    fn run(mut self, mut waiting: mpsc::Receiver<Work>) -> Option<ServerError> {
         while let Some(first) = waiting.blocking_recv() {
-            let mut group = vec![first];
-            while group.len() < GROUP_MAX
-                && let Ok(next) = waiting.try_recv()
-            {
-                group.push(next);
+            let (mut group, mut others) = (Vec::new(), Vec::new());
+            let mut next = Some(first);
+            while let Some(work) = next {
+                match work {
+                    Work::Push(push) => group.push(push),
+                    other => others.push(other),
+                }
+                next = if group.len() + others.len() < GROUP_MAX { waiting.try_recv().ok() } else { None };
             }
-            if let Err(error) = self.admit(group) {
+            let done = if group.is_empty() { Ok(()) } else { self.admit(group) };
+            if let Err(error) = done.and_then(|()| others.into_iter().try_for_each(|work| self.other(work))) {
                 return Some(error);
             }
         }
         None
+    }
+
+    fn other(&mut self, work: Work) -> Result<(), ServerError> {
+        match work {
+            Work::Push(push) => self.admit(vec![push]),
+            Work::Drop { job, answer } => {
+                let frame = match self.server.take_drop(&job, today()) {
+                    Ok(frame) => frame,
+                    Err(error) if is_full(&error) => Frame::DropRefused { drop: job.drop, code: RefusalCode::NotNow },
+                    Err(error) => return Err(error),
+                };
+                let _ = answer.send(frame);
+                if self.server.held() >= RELEASE_AT { self.release() } else { Ok(()) }
+            }
+            Work::Release => self.release(),
+        }
+    }
+
+    fn release(&mut self) -> Result<(), ServerError> {
+        if self.server.held() == 0 {
+            return Ok(());
+        }
+        match self.server.release(entropy(), today()) {
+            Ok(grown) => {
+                // What takes sealed input back comes by a drop as well; and what was held is held no longer.
+                if self.store.note_erased()? {
+                    self.scrubber.is_due();
+                }
+                if !grown.is_empty() {
+                    self.grown.send_modify(|count| *count += 1);
+                }
+                Ok(())
+            }
+            Err(error) if is_full(&error) => {
+                tracing::warn!("the disk is full: sealed input is held until there is room");
+                self.server = Server::open(self.wijk, self.keys.clone(), self.store.rows())?;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn admit(&mut self, group: Vec<Waiting>) -> Result<(), ServerError> {

@@ -134,3 +134,19 @@ pub fn decode_words(bytes: &[u8]) -> Result<SealedWords, CborError> {
         _ => return Err(CborError { at: 0, what: "sealed words of a known form" }),
     })
 }
+
+/// What goes into a sealed answer.
+#[must_use]
+pub fn encode_answer(words: &AnswerWords) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.map(1).uint(1).text(&words.answer);
+    w.finish()
+}
+
+/// Reads what was in a sealed answer.
+///
+/// # Errors
+/// When it has another form.
+pub fn decode_answer(bytes: &[u8]) -> Result<AnswerWords, CborError> {
+    Ok(AnswerWords { answer: text(&Fields::parse(bytes)?, 1, NOTICE_CHARS_MAX * 4)? })
+}

@@ -11,7 +11,7 @@
 //! was the same is all that somebody without the key learns. Nobody can choose nonces, not even with a broken source
 //! of randomness or a copied store. Must never answer other bytes than were sealed under this table and key.
 
-use chacha20poly1305::aead::{AeadInPlace, KeyInit};
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -51,7 +51,9 @@ impl Cipher {
         mac.update(&[table, u8::try_from(key.len()).unwrap_or(u8::MAX)]);
         mac.update(key);
         mac.update(value);
-        *XNonce::from_slice(&mac.finalize().into_bytes()[..NONCE_BYTES])
+        let mut nonce = [0; NONCE_BYTES];
+        nonce.copy_from_slice(&mac.finalize().into_bytes()[..NONCE_BYTES]);
+        nonce.into()
     }
 
     /// Seals the value of a row.
@@ -61,7 +63,7 @@ impl Cipher {
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(value);
         let aad = [&[table], key].concat();
-        let tag = self.aead.encrypt_in_place_detached(&nonce, &aad, &mut sealed[NONCE_BYTES..]);
+        let tag = self.aead.encrypt_inout_detached(&nonce, &aad, (&mut sealed[NONCE_BYTES..]).into());
         // The cipher's limit is 256 GiB; a row's is half a mebibyte.
         sealed.extend_from_slice(&tag.expect("a row is shorter than the cipher's limit"));
         sealed
@@ -70,11 +72,11 @@ impl Cipher {
     /// The value, or `None` when these bytes were not sealed for this row under this key.
     pub fn open(&self, table: u8, key: &[u8], mut sealed: Vec<u8>) -> Option<Vec<u8>> {
         let value_end = sealed.len().checked_sub(TAG_BYTES).filter(|end| *end >= NONCE_BYTES)?;
-        let tag = *Tag::from_slice(&sealed[value_end..]);
+        let tag = Tag::try_from(&sealed[value_end..]).ok()?;
         sealed.truncate(value_end);
-        let nonce = *XNonce::from_slice(&sealed[..NONCE_BYTES]);
+        let nonce = XNonce::try_from(&sealed[..NONCE_BYTES]).ok()?;
         let aad = [&[table], key].concat();
-        self.aead.decrypt_in_place_detached(&nonce, &aad, &mut sealed[NONCE_BYTES..], &tag).ok()?;
+        self.aead.decrypt_inout_detached(&nonce, &aad, (&mut sealed[NONCE_BYTES..]).into(), &tag).ok()?;
         sealed.drain(..NONCE_BYTES);
         Some(sealed)
     }

@@ -45,7 +45,7 @@ impl Server {
             identity: certificate.identity,
             epoch: certificate.epoch,
             certificate: certificate.signature.0,
-            encryption_key: key.encryption_key(),
+            encryption_key: *key.seal_secret().public().as_bytes(),
         });
         self.say(SpaceId::Members, Kind::EPOCH, &record).map(Some)
     }
