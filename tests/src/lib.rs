@@ -5,4 +5,9 @@
 
 pub mod conversation;
 pub mod fuzz;
+//! [`world`] is a wijk in memory: phones and a server without sockets or clocks, driven from a seed. [`scan`] looks for words
+//! in everything that lies on a disk.
+
+#[cfg(feature = "disk")]
+pub mod scan;
 pub mod world;
