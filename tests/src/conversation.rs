@@ -83,9 +83,10 @@ impl Conversation {
             circle,
             said,
         };
+        // Twice: the first phones that sync do so before the last have sent anything.
+        evening.everybody_syncs();
         evening.everybody_syncs();
         evening.begins();
-        // Twice: the first phones that sync do so before the last have sent anything.
         evening.everybody_syncs();
         evening.everybody_syncs();
         evening.goes_on();

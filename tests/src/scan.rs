@@ -23,7 +23,7 @@ use samenspraak_core::vault::KeyVault;
 use crate::world::Seeded;
 
 /// Bytes in a row that count as found.
-const WINDOW: usize = 8;
+pub const WINDOW: usize = 8;
 /// How often a scan of a store in use begins again because a file went away meanwhile.
 const AGAIN_MAX: u32 = 200;
 /// How a chunk of automerge begins, whatever it holds.

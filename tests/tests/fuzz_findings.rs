@@ -1,9 +1,12 @@
 //! Promises that the fuzz functions found broken, each in its smallest form. What is mended stays here.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::sync::Arc;
+
 use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, ObjType, ROOT};
 use samenspraak_core::entry::Kind;
+use samenspraak_core::entry::codec::Record;
 use samenspraak_core::gate::Verdict;
 use samenspraak_core::gate::change::{parse, preflight};
 use samenspraak_core::gate::fold::fold;
@@ -59,4 +62,20 @@ fn a_voice_on_a_refused_contribution_counts_the_same_on_a_phone_as_at_the_server
     relay(&server, &mut phone, &mallory);
     relay(&server, &mut phone, &amina);
     assert_eq!(verdict(&phone, &voice), verdict(&server, &voice));
+}
+
+/// A record of who belongs that says it is a second entry about something. It was kept waiting without being folded, and
+/// folded at the next start: then it counted, on this replica alone.
+#[test]
+fn a_second_entry_about_a_record_of_who_belongs_counts_neither_now_nor_after_a_restart() {
+    let mut wijk = Wijk::new();
+    let mut administrator = wijk.member(1, Role::Administrator);
+    let mut server = wijk.server();
+    let elsewhere = administrator.subject_in(SpaceId::Members, Kind::DIRECTORY);
+    let directory = Record::Directory(samenspraak_tests::world::directory());
+    let made = administrator.follow(SpaceId::Members, &elsewhere, &directory);
+    assert!(matches!(take(&mut server, &made), Verdict::Refused(_)));
+    assert_eq!(server.members().directory(), None);
+    let again = Replica::open(wijk.id, Side::Server, Arc::clone(server.store())).unwrap();
+    assert_eq!(again.members().directory(), None);
 }

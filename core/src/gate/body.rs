@@ -207,10 +207,13 @@ fn subject_allows(rule: &Rule, subject: Option<SubjectFacts>, creates: bool, hea
         (Some(SubjectFacts { state: SubjectState::Erased, .. }), _) => Some(Judgement::Erased),
         (None, true) => (rule.creates == Writers::Nobody).then_some(Judgement::Refused(Reason::Form)),
         (Some(_), true) => Some(Judgement::Refused(Reason::SubjectTaken)),
+        (None, false) if !rules::can_follow(rule.kind) => Some(Judgement::Refused(Reason::Final)),
         (None, false) => Some(Judgement::Pending(Dep::Subject(header.space, header.subject))),
         (Some(facts), false) => match facts.state {
             _ if facts.kind != header.kind => Some(Judgement::Refused(Reason::Form)),
-            SubjectState::Pending => Some(Judgement::Pending(Dep::Subject(header.space, header.subject))),
+            SubjectState::Pending if rules::can_follow(rule.kind) => {
+                Some(Judgement::Pending(Dep::Subject(header.space, header.subject)))
+            }
             SubjectState::Refused => Some(Judgement::Refused(Reason::SubjectRefused)),
             _ => (rule.follows == Writers::Nobody).then_some(Judgement::Refused(Reason::Final)),
         },

@@ -2,7 +2,7 @@
 
 use samenspraak_core::membership::card::{CardError, CardLink, CardSecret};
 use samenspraak_core::membership::circle::CircleLink;
-use samenspraak_core::model::{SpaceId, WijkId};
+use samenspraak_core::model::{PersonId, SpaceId, WijkId};
 use samenspraak_core::seal::{ReceiptError, ReceiptSecret};
 
 use super::{Ends, Target};
@@ -59,11 +59,12 @@ fn reason(error: CardError) -> u64 {
 fn seeds() -> Vec<Vec<u8>> {
     let secrets = [[0; 10], [0xff; 10], [1, 35, 69, 103, 137, 171, 205, 239, 18, 52]].map(CardSecret::new);
     let links = secrets.iter().zip(["http://127.0.0.1:7447", "https://wijk.example/lindehoek"]);
-    let links = links.map(|(secret, server)| CardLink {
+    let persons = [None, Some(PersonId::new([9; 16]))];
+    let links = links.zip(persons).map(|((secret, server), device_of)| CardLink {
         server: server.into(),
         wijk: WijkId::new([7; 32]),
         secret: secret.clone(),
-        device_of: None,
+        device_of,
     });
     let circle = SpaceId::Circle([3; 16]);
     let circles = secrets.clone().map(|secret| CircleLink { wijk: WijkId::new([7; 32]), circle, secret }.to_string());
