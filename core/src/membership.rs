@@ -1,6 +1,6 @@
 //! Who belongs: what the signed records of the space `members`, and those of the closed spaces about themselves, say.
 //!
-//! [`Members`] keeps every record that has a place and folds them ([`fold`]) into what counts; [`closed`] does the same for
+//! [`Members`] keeps every record that has a place and folds them (`fold`) into what counts; [`closed`] does the same for
 //! closed spaces. The result depends on the set of records, never on their order. What somebody *may do now* and what an
 //! entry at some place of a chain *may say* are two questions: a revocation answers the first at once, cuts the second.
 //! Not here: signatures of entries (the gate checks them before), and what the roles allow (`gate::rules`).

@@ -3,12 +3,14 @@
 //! Everything here can be thrown away and derived again from the store. The result depends on the *set* of entries, never on
 //! the order they came in (property tests permute it). Not here: the words of documents (`document`), nor what is allowed.
 
+mod tally;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::Kind;
 use crate::entry::codec::Record;
 use crate::gate::Verdict;
-use crate::model::{Choice, Decision, EntryId, PersonId, ReplyId, SpaceId, SubjectId, Voice};
+use crate::model::{Choice, Decision, EntryId, PersonId, ReplyId, SpaceId, SubjectId, Tally, Voice};
 use crate::replica::Place;
 
 /// A document that counts: a contribution or a meeting.
@@ -104,6 +106,7 @@ pub struct View {
     numbered: BTreeMap<EntryId, Numbered>,
     sealed: BTreeMap<SpaceId, BTreeMap<SubjectId, SealedFacts>>,
     answers: BTreeMap<ReplyId, BTreeMap<SubjectId, SealedFacts>>,
+    tallies: tally::Tallies,
 }
 
 impl View {
@@ -155,6 +158,7 @@ impl View {
                 }
                 self.decisions.insert(id, DecisionFacts { id, person, decision: decision.clone() });
             }
+            (Record::Tally(tally), _) => self.tallies.take(id, tally),
             (Record::Tombstone(_), _) => self.erase(subject),
             _ => {}
         }
@@ -212,6 +216,12 @@ impl View {
     #[must_use]
     pub fn number_of(&self, id: EntryId) -> Option<Numbered> {
         self.numbered.get(&id).copied()
+    }
+
+    /// The newest count of a secret poll that the server published, with its entry.
+    #[must_use]
+    pub fn tally_of(&self, question: SubjectId) -> Option<(EntryId, &Tally)> {
+        self.tallies.newest(question, |id| self.number_of(id).map(|numbered| numbered.number))
     }
 
     /// All contributions.

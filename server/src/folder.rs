@@ -310,10 +310,16 @@ impl Folder {
     /// Opens the store of a device in this folder.
     ///
     /// # Errors
-    /// As for [`DeviceStore::open`]; when the list of what was erased in the wijk can't be read.
+    /// As for [`DeviceStore::open`]; [`ProgramError::NoFolder`] when it isn't here (somebody keeps the root's apart): nothing is
+    /// made in its place. When the list of what was erased in the wijk can't be read.
     pub fn device_store(&self, device: Which) -> Result<DeviceStore, ProgramError> {
+        let path = self.store_path(device);
+        if !path.join("journal").exists() {
+            let hint = "put its folder back, with its key in keys/";
+            return Err(ProgramError::NoFolder { path, what: "store of this device", hint });
+        }
         let erased = ErasedLog::read(&self.path, self.wijk()?)?;
-        DeviceStore::open(&self.store_path(device), &self.vault(), device.name(), &erased)
+        DeviceStore::open(&path, &self.vault(), device.name(), &erased)
     }
 
     /// The keys of the stores of devices.

@@ -46,13 +46,13 @@ pub struct Scrubber {
 }
 
 impl Scrubber {
-    /// Starts the thread.
+    /// Starts the thread. `then` is called after each scrub.
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn start(store: Arc<dyn Store>) -> Result<Self, ProgramError> {
+    pub fn start(store: Arc<dyn Store>, then: impl Fn() + Send + 'static) -> Result<Self, ProgramError> {
         let (due, told) = channel();
-        let work = move || run(store.as_ref(), &told);
+        let work = move || run(store.as_ref(), &told, &then);
         let thread = std::thread::Builder::new().name("scrubber".into()).spawn(work);
         let place = "a thread for erasing".to_owned();
         let thread = thread.map_err(|source| StoreError::Io { place, source })?;
@@ -83,7 +83,7 @@ impl Drop for Scrubber {
     }
 }
 
-fn run(store: &dyn Store, told: &Receiver<()>) {
+fn run(store: &dyn Store, told: &Receiver<()>, then: &dyn Fn()) {
     while told.recv().is_ok() {
         let mut done = false;
         while !done {
@@ -99,5 +99,6 @@ fn run(store: &dyn Store, told: &Receiver<()>) {
             }
             done = scrub(store);
         }
+        then();
     }
 }

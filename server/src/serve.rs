@@ -137,6 +137,9 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
         return Err(error);
     }
     store.close()?;
+    if store.has_erased() {
+        wijk::erase_in_root(folder);
+    }
     tracing::info!("stopped");
     Ok(())
 }

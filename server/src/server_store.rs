@@ -4,7 +4,7 @@
 //! be served from it. Then it scrubs, if a kill left that undone. Must never be used before that. Not here: serving.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use samenspraak_core::model::WijkId;
 use samenspraak_core::replica::{Side, erase_again, erased_subjects};
@@ -27,6 +27,8 @@ struct Noted {
     log: ErasedLog,
     /// How many of the store's erasures are in the list.
     count: u64,
+    /// Whether anything was erased since the store was opened.
+    is_fresh: bool,
 }
 
 impl ServerStore {
@@ -46,8 +48,9 @@ impl ServerStore {
             // Erased before there was a list; what is erased from here on is listed in the store too.
             log.add(&erased_subjects(rows.as_ref())?)?;
         }
-        let store = Self { disk, rows, noted: Mutex::new(Noted { log, count: 0 }) };
+        let store = Self { disk, rows, noted: Mutex::new(Noted { log, count: 0, is_fresh: false }) };
         store.note_erased()?;
+        store.noted().is_fresh = false;
         scrub(store.rows.as_ref());
         Ok(store)
     }
@@ -58,17 +61,28 @@ impl ServerStore {
         Arc::clone(&self.rows)
     }
 
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anything was erased since the store was opened.
+    #[must_use]
+    pub fn has_erased(&self) -> bool {
+        self.noted().is_fresh
+    }
+
     /// Adds what was erased since it was last asked to the list outside the store; returns whether there was anything. When
     /// there is no room for it, that is said in the log and it is added later: the store knows it too.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn note_erased(&self) -> Result<bool, StoreError> {
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.noted();
         let count = erased::count(self.rows.as_ref())?;
         if count == noted.count {
             return Ok(false);
         }
+        noted.is_fresh = true;
         let fresh = erased::since(self.rows.as_ref(), noted.count)?;
         match noted.log.add(&fresh) {
             Ok(_) => noted.count = count,

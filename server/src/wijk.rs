@@ -179,7 +179,7 @@ async fn deliver(folder: &Folder, root: &mut Driver) -> Result<Delivered, Progra
 }
 
 /// Brings what the root's device wrote while no server ran to a server that is starting. A root in use elsewhere brings it
-/// itself.
+/// itself, and one that is kept elsewhere too.
 ///
 /// # Errors
 /// When a store fails.
@@ -188,16 +188,26 @@ pub fn deliver_at_start(folder: &Folder, server: &mut Server) -> Result<(), Prog
         Ok(store) => {
             let mut root = Driver::open(store.rows())?;
             local::sync(&mut root, server)?;
-            Ok(store.close()?)
+            store.close()
         }
-        Err(ProgramError::Store(StoreError::Busy { .. })) => Ok(()),
+        Err(ProgramError::Store(StoreError::Busy { .. }) | ProgramError::NoFolder { .. }) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// Takes what was erased in the wijk out of the root's store too: that device syncs only when cards are made or a server
+/// starts, and its files lie in the same folder. One that is in use elsewhere does it when it is opened next.
+pub fn erase_in_root(folder: &Folder) {
+    // Opening erases what the wijk's list says, and scrubs.
+    match folder.device_store(Which::Root).and_then(|store| store.close()) {
+        Ok(()) | Err(ProgramError::Store(StoreError::Busy { .. }) | ProgramError::NoFolder { .. }) => {}
+        Err(error) => tracing::warn!(error = error.line(), "erased words may still be in the root's store"),
     }
 }
 
 /// A card for one resident, to be shown while the server runs: the one that was shown before while nobody used it, else a
 /// new one. `local` is where the server listens on this machine: that stands on the card when the wijk's own address is of
-/// this machine too. `None` when the root is in use elsewhere.
+/// this machine too. `None` when the root is in use or kept elsewhere.
 ///
 /// # Errors
 /// When a store fails or the card can't be kept.
@@ -215,7 +225,7 @@ pub fn shown_card(folder: &Folder, server: &mut Server, local: &str) -> Result<O
     }
     let store = match folder.device_store(Which::Root) {
         Ok(store) => store,
-        Err(ProgramError::Store(StoreError::Busy { .. })) => return Ok(None),
+        Err(ProgramError::Store(StoreError::Busy { .. }) | ProgramError::NoFolder { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     let mut root = Driver::open(store.rows())?;

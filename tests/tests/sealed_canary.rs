@@ -6,7 +6,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use samenspraak_core::app::{Command, Reply, Sealing};
@@ -17,32 +16,13 @@ use samenspraak_core::model::*;
 use samenspraak_core::replica::{Hashes, Kept, Place, Replica, RunBatch, Side};
 use samenspraak_core::store::disk::{DiskOptions, DiskStore};
 use samenspraak_core::store::{MemoryStore, Store, Table};
+use samenspraak_tests::scan::{Scanner, WINDOW, canary};
 use samenspraak_tests::world::{DAY, Phone, Seeded, World};
-
-/// Bytes in a row that count as found.
-const WINDOW: usize = 8;
-const LETTERS: &[u8; 16] = b"bcdfghjklmnpqrtv";
-
-fn canary(random: &mut Seeded) -> String {
-    (0..40).map(|_| char::from(LETTERS[random.below(LETTERS.len())])).collect()
-}
-
-fn windows(words: &[u8]) -> BTreeSet<&[u8]> {
-    words.windows(WINDOW).collect()
-}
 
 /// Whether any eight bytes in a row of `words` are in `bytes`.
 fn found(words: &[u8], bytes: &[u8]) -> bool {
-    let looked_for = windows(words);
+    let looked_for: BTreeSet<&[u8]> = words.windows(WINDOW).collect();
     bytes.windows(WINDOW).any(|window| looked_for.contains(window))
-}
-
-/// Every file below a folder.
-fn in_files(words: &[u8], folder: &Path) -> bool {
-    std::fs::read_dir(folder).unwrap().any(|entry| {
-        let path = entry.unwrap().path();
-        if path.is_dir() { in_files(words, &path) } else { found(words, &std::fs::read(&path).unwrap()) }
-    })
 }
 
 /// Every row of a store, and every change of a document in it, inflated.
@@ -119,9 +99,9 @@ fn sealed_words_are_in_no_byte_on_the_server_on_a_hub_or_on_the_wire_and_the_boa
 
     let hub = hub(&world);
     assert!(hub.frontier(SpaceId::Inbox).count() >= 2, "the hub has the inbox: the board's key and the server's drops");
-    let looks = |words: &str| {
-        let words = words.as_bytes();
-        let server = in_rows(words, store.as_ref()) || in_files(words, folder.path());
+    let looks = |text: &str| {
+        let words = text.as_bytes();
+        let server = !Scanner::new(&[text]).scan(folder.path()).is_empty();
         let relayed = in_rows(words, hub.store().as_ref());
         let wired = wire.iter().any(|frame| found(words, frame));
         (server, relayed, wired)

@@ -236,6 +236,7 @@ impl Joined {
             self.view.counts(outcome.place, outcome.id, outcome.kind, outcome.subject, person, creates, record);
             match record {
                 Record::Voice(voice) => drop(changed.insert(voice.question)),
+                Record::Tally(tally) => drop(changed.insert(tally.question)),
                 Record::Decision(decision) => changed.extend(decision.about.iter().copied()),
                 Record::Tombstone(_) => {
                     self.documents.remove(&outcome.subject);
@@ -339,6 +340,7 @@ pub(super) fn is_numbered(kind: Kind) -> bool {
         Kind::CONTRIBUTION
             | Kind::MEETING
             | Kind::DECISION
+            | Kind::TOMBSTONE
             | Kind::SEALED
             | Kind::DROPPED
             | Kind::ANSWER

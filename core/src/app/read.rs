@@ -236,7 +236,7 @@ impl Joined {
     }
 
     /// How far one own entry got.
-    fn entry_state(&self, place: Place, id: EntryId, kept: &Kept) -> Option<OwnState> {
+    pub(super) fn entry_state(&self, place: Place, id: EntryId, kept: &Kept) -> Option<OwnState> {
         let refused = |verdict| match verdict {
             Verdict::Refused(reason) => Some(OwnState::Refused(reason)),
             _ => None,

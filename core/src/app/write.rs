@@ -190,6 +190,7 @@ impl Joined {
             Command::Invite { role, count } => self.invite(role, count, entropy),
             Command::Grant { person, role, organisation } => self.grant(Grant { person, role, organisation }, entropy),
             Command::People(command) => self.people_command(command, entropy),
+            Command::Poll(command) => self.poll_command(command, entropy),
             Command::Contribute(content) => self.contribute(&content, None, entropy).and_then(saved),
             Command::Edit { subject, content } => self.edit(subject, &content, entropy),
             Command::Speak { question, choice } => self.speak(question, choice, entropy),
@@ -427,7 +428,8 @@ impl Joined {
 
     fn erase(&mut self, subject: SubjectId) -> Result<Admitted, CommandError> {
         let unknown = CommandError::Unknown { what: "own input", subject };
-        for space in self.replica.spaces().into_iter().filter(|space| space.is_closed()) {
+        let others = |space: &SpaceId| space.is_closed() || *space == SpaceId::Ballot;
+        for space in self.replica.spaces().into_iter().filter(others) {
             if let Some(erased) = self.erase_in(space, subject)? {
                 return Ok(erased);
             }

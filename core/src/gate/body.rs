@@ -304,10 +304,11 @@ fn judge_tombstone(
     Judgement::Present(Counted { record: Record::Tombstone(tombstone), change: None })
 }
 
-/// Waits until the contribution is here. An erased or refused one is no hindrance: nothing hangs on it any more.
+/// Waits until the contribution is here. An erased one is no hindrance: nothing hangs on it any more. What was refused is
+/// nowhere but on its author's phone, so what is about it waits everywhere alike.
 fn needs_contribution(known: &dyn Known, space: SpaceId, subject: SubjectId) -> Result<Option<Judgement>, StoreError> {
     Ok(match known.subject(space, subject)? {
-        None | Some(SubjectFacts { state: SubjectState::Pending, .. }) => {
+        None | Some(SubjectFacts { state: SubjectState::Pending | SubjectState::Refused, .. }) => {
             Some(Judgement::Pending(Dep::Subject(space, subject)))
         }
         Some(facts) if facts.state == SubjectState::Live && facts.kind != Kind::CONTRIBUTION => {

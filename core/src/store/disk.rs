@@ -44,6 +44,8 @@ use journal::{IndexChange, Journal};
 use manifest::Manifest;
 pub use replay::Damage;
 use replay::{Live, Reading, Segments, Until, replay, segment_name};
+#[cfg(any(test, feature = "testing"))]
+pub use verify::every_value;
 pub use verify::{ReadOnlyDisk, Verification};
 
 use super::{Batch, Row, Store, StoreError, Table};

@@ -81,11 +81,12 @@ impl Writer {
         let (failed_sender, failed) = watch::channel(false);
         let (ended_sender, ended) = oneshot::channel();
         let flushes = Arc::new(AtomicU64::new(0));
+        let root = folder.clone();
         let thread = Thread {
             server,
             wijk: folder.wijk()?,
             keys: folder.keys()?,
-            scrubber: Scrubber::start(store.rows())?,
+            scrubber: Scrubber::start(store.rows(), move || crate::wijk::erase_in_root(&root))?,
             store,
             members: Arc::clone(&members),
             grown: grown_sender,
