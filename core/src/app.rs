@@ -37,8 +37,9 @@ use crate::membership::circle::CircleLink;
 use crate::model::{
     BatchId, Choice, Content, Decision, DeviceId, Directory, EntryId, PersonId, Role, SpaceId, SubjectId,
 };
-use crate::replica::ReplicaError;
+use crate::replica::{ReplicaError, Side};
 use crate::seal::ReceiptSecret;
+use crate::store::erased::Erasure;
 use crate::store::{Batch, Store, StoreError};
 use crate::sync::phone::SessionError;
 use crate::sync::wire::RefusalCode;
@@ -313,6 +314,10 @@ pub enum Effect {
     },
     /// What is about these subjects reads differently now.
     Changed(BTreeSet<SubjectId>),
+    /// Words were erased and their bytes still stand in the store's files: call
+    /// [`scrub_if_due`](crate::store::erased::scrub_if_due) soon, once for several of these, and before a clean end at the
+    /// latest. Whoever opens a store asks it too, for what a kill left undone. When it fails it stays due.
+    Scrub,
     /// Everything is sent, receipted and received.
     Settled {
         /// Why the server refuses this phone, if it does.
@@ -369,6 +374,21 @@ impl App {
             failed_connects: 0,
             unreadable: false,
         })
+    }
+
+    /// Erases in a device's store what a list from elsewhere says was erased: before it is opened, for an old copy of it may
+    /// have been put back. Returns how many it didn't know; nothing happens where nobody joined yet.
+    ///
+    /// # Errors
+    /// When the store can't be read or written; then it must not be opened.
+    pub fn erase_again(store: &Arc<dyn Store>, erasures: &[Erasure]) -> Result<usize, ReplicaError> {
+        match Identity::read(store.as_ref())? {
+            Some(identity) => {
+                let side = Side::Phone { device: identity.key().id() };
+                crate::replica::erase_again(store, identity.wijk, side, erasures)
+            }
+            None => Ok(0),
+        }
     }
 
     /// What this phone knows of its wijk, once it has joined.
@@ -438,13 +458,21 @@ impl App {
                 self.joined = Some(*joined);
                 effects.push(Effect::Reply { id, result: Ok(reply) });
             }
-            Then::Wrote { id, outcomes, reply } => self.wrote(id, &outcomes, reply, effects),
+            Then::Wrote { id, outcomes, reply } => {
+                // Own sealed words are no entry: they go with their row.
+                let own = matches!(reply, Reply::Erased { .. }).then_some(Effect::Scrub);
+                effects.extend(scrub_after(&outcomes).or(own));
+                self.wrote(id, &outcomes, reply, effects);
+            }
             Then::DidDuties(outcomes) => self.did_duties(&outcomes, effects),
             Then::Dropped(subject) => {
                 effects.push(Effect::Changed(BTreeSet::from([subject])));
                 self.push_more(effects);
             }
-            Then::Took(taken) => self.took(*taken, effects),
+            Then::Took(taken) => {
+                effects.extend(scrub_after(taken.outcomes()));
+                self.took(*taken, effects);
+            }
             Then::Receipted(receipts) => self.receipted(&receipts, effects),
         }
         self.settle(effects);
@@ -502,4 +530,12 @@ impl App {
             Err(_) => self.unreadable = true,
         }
     }
+}
+
+/// Erased words leave the files only by a scrub.
+fn scrub_after(outcomes: &[crate::replica::Outcome]) -> Option<Effect> {
+    let erased = |outcome: &crate::replica::Outcome| {
+        outcome.kind == crate::entry::Kind::TOMBSTONE && outcome.verdict == crate::gate::Verdict::Present
+    };
+    outcomes.iter().any(erased).then_some(Effect::Scrub)
 }

@@ -8,6 +8,7 @@
 //! Not here: numbers and receipts (`sync::server`), what screens show (`view`), documents (`document`).
 
 mod admit;
+mod again;
 pub mod rows;
 mod runs;
 mod standing;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use admit::{Admitted, BatchRefusal, News, Outcome, RunBatch};
+pub use again::{erase_again, erased_subjects};
 pub use rows::{EntryRow, Head, Kept, Place, SubjectRow};
 pub use runs::{Hashes, PackedRun, run_entry};
 

@@ -11,6 +11,7 @@ mod cached;
 pub mod conformance;
 #[cfg(feature = "disk")]
 pub mod disk;
+pub mod erased;
 pub mod keys;
 pub mod log;
 mod memory;

@@ -69,6 +69,7 @@ sealed-answers =
         [one] 1 antwoord gegeven
        *[other] { $count } antwoorden gegeven
     }
+sealed-gone = (gewist)
 sealed-closed = (dit toestel kan dit niet openen)
 sealed-notice-about = melding over { $id }
 sealed-appeal-against = bezwaar tegen besluit { $id }

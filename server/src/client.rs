@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
 use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Reply, Timestamp};
@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::scrub::{SCRUB_AFTER, scrub};
 
 /// How long a server may be silent before a phone gives up: longer than a slow line needs for one frame.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -97,6 +99,8 @@ pub struct Driver {
     app: App,
     store: Arc<dyn Store>,
     next_command: u64,
+    /// When erased words are to leave the files, if any are in them.
+    scrub_at: Option<Instant>,
 }
 
 /// What effects asked for beside storing.
@@ -135,7 +139,7 @@ impl Driver {
     /// When the store can't be read.
     pub fn open(store: Arc<dyn Store>) -> Result<Self, ReplicaError> {
         let app = App::open(Arc::clone(&store))?;
-        Ok(Self { app, store, next_command: 0 })
+        Ok(Self { app, store, next_command: 0, scrub_at: None })
     }
 
     /// The app.
@@ -172,6 +176,8 @@ impl Driver {
                 Effect::Disconnect(error) => wanted.disconnect = Some(error),
                 Effect::ConnectAt(at) => wanted.connect_at = Some(at),
                 Effect::Changed(subjects) => wanted.changed.extend(subjects),
+                // One that stays does it after a while, all others when their store is closed.
+                Effect::Scrub => drop(self.scrub_at.get_or_insert_with(|| Instant::now() + SCRUB_AFTER)),
             }
         }
         wanted
@@ -296,6 +302,11 @@ impl Driver {
                         Wanted { connect_at: self.disconnected(), ..Wanted::default() }
                     }
                 },
+                () = until(self.scrub_at) => {
+                    let done = tokio::task::block_in_place(|| scrub(self.store.as_ref()));
+                    self.scrub_at = (!done).then(|| Instant::now() + SCRUB_AFTER);
+                    Wanted::default()
+                }
                 () = tokio::time::sleep(wait), if link.is_none() => match connect(&address).await {
                     Ok(socket) => {
                         link = Some(Link::new(&address, socket));
@@ -323,6 +334,14 @@ impl Driver {
         if let Some(mut link) = link {
             link.close().await;
         }
+    }
+}
+
+/// Waits until then, or for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

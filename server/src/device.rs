@@ -8,13 +8,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use samenspraak_core::app::App;
 use samenspraak_core::store::disk::{DiskStore, ReadOnlyDisk, Verification};
+use samenspraak_core::store::erased::Erasure;
 use samenspraak_core::store::sealed::{Begun, is_sealed};
 use samenspraak_core::store::{SealedStore, Store};
 
 use crate::client::entropy;
 use crate::error::ProgramError;
 use crate::folder::{open_disk, open_store};
+use crate::scrub::scrub;
 use crate::vault::FileVault;
 
 /// Name of a terminal phone's key.
@@ -23,17 +26,18 @@ pub const PHONE: &str = "phone";
 /// See the module.
 pub struct DeviceStore {
     disk: Arc<DiskStore>,
-    rows: Arc<SealedStore>,
+    rows: Arc<dyn Store>,
 }
 
 impl DeviceStore {
-    /// Opens a store with the key `name` of the vault; a new store gets one, and a plain one of before is sealed. The log says
-    /// what had to be mended.
+    /// Opens a store with the key `name` of the vault; a new store gets one, and a plain one of before is sealed. What
+    /// `erased` says was erased is erased again where this store doesn't know it: it may be an old copy. The log says what had
+    /// to be mended.
     ///
     /// # Errors
     /// When it is in use or damaged, can't be written, or its key is missing, wrong, damaged or readable by others.
-    pub fn open(path: &Path, vault: &FileVault, name: &str) -> Result<Self, ProgramError> {
-        Self::over(open_store(path)?, path, vault, name)
+    pub fn open(path: &Path, vault: &FileVault, name: &str, erased: &[Erasure]) -> Result<Self, ProgramError> {
+        Self::over(open_store(path)?, path, vault, name, erased)
     }
 
     /// The same without lines in the log, for tests that mend stores on purpose.
@@ -41,7 +45,7 @@ impl DeviceStore {
     /// # Errors
     /// As there.
     pub fn open_quietly(path: &Path, vault: &FileVault, name: &str) -> Result<Self, ProgramError> {
-        Self::over(Arc::new(open_disk(path)?.0), path, vault, name)
+        Self::over(Arc::new(open_disk(path)?.0), path, vault, name, &[])
     }
 
     /// The store of a terminal phone in this folder, with its key in the folder `keys` there.
@@ -49,29 +53,42 @@ impl DeviceStore {
     /// # Errors
     /// As for [`DeviceStore::open`].
     pub fn open_phone(path: &Path) -> Result<Self, ProgramError> {
-        Self::open(path, &phone_vault(path), PHONE)
+        Self::open(path, &phone_vault(path), PHONE, &[])
     }
 
-    fn over(disk: Arc<DiskStore>, path: &Path, vault: &FileVault, name: &str) -> Result<Self, ProgramError> {
+    fn over(
+        disk: Arc<DiskStore>,
+        path: &Path,
+        vault: &FileVault,
+        name: &str,
+        erased: &[Erasure],
+    ) -> Result<Self, ProgramError> {
         let place = path.display().to_string();
         let (rows, begun) = SealedStore::open(Arc::clone(&disk) as Arc<dyn Store>, place, vault, name, entropy())?;
         if let Begun::Converted { rows } = begun {
             tracing::info!(store = %path.display(), rows, "sealed the rows of a store of before");
         }
-        Ok(Self { disk, rows: Arc::new(rows) })
+        let rows: Arc<dyn Store> = Arc::new(rows);
+        let again = App::erase_again(&rows, erased)?;
+        if again > 0 {
+            tracing::warn!(store = %path.display(), count = again, "older than what was erased from it: erased again");
+        }
+        scrub(rows.as_ref());
+        Ok(Self { disk, rows })
     }
 
     /// The rows.
     #[must_use]
     pub fn rows(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.rows) as Arc<dyn Store>
+        Arc::clone(&self.rows)
     }
 
-    /// Closes the disk, so that the next opening is quick.
+    /// Closes the disk, scrubbed if that is due, so that the next opening is quick.
     ///
     /// # Errors
     /// When the store had stopped after an error.
     pub fn close(&self) -> Result<(), ProgramError> {
+        scrub(self.rows.as_ref());
         Ok(self.disk.close()?)
     }
 }

@@ -7,6 +7,7 @@
 //! server/        store of the server: plain, `device` says why
 //! root/          store of the root's device: founding and cards for staff; sealed
 //! board/         store of the first board device, which the board page writes with; sealed
+//! erased.log     what was erased, to erase it again in an old copy of a store that is put back
 //! serve.json     address of the running server, while it runs
 //! ```
 //! Paths inside are relative, so a folder may be moved or copied. Not here: what the stores hold.
@@ -23,7 +24,9 @@ use samenspraak_core::sync::server::ServerKeys;
 use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceStore;
+use crate::erased_log::ErasedLog;
 use crate::error::ProgramError;
+use crate::server_store::ServerStore;
 use crate::vault::FileVault;
 
 /// What `wijk.json` says.
@@ -85,7 +88,7 @@ fn file_error(path: &Path, error: &dyn std::fmt::Display) -> ProgramError {
 }
 
 /// Turns a system error into a program error; a full disk keeps its own words.
-fn io_error(path: &Path, source: std::io::Error) -> ProgramError {
+pub(crate) fn io_error(path: &Path, source: std::io::Error) -> ProgramError {
     let place = path.display().to_string();
     if source.kind() == ErrorKind::StorageFull {
         ProgramError::Store(samenspraak_core::store::StoreError::Full { place })
@@ -299,17 +302,24 @@ impl Folder {
     /// Opens the server's store.
     ///
     /// # Errors
-    /// When it is in use, damaged, or can't be written.
-    pub fn server_store(&self) -> Result<Arc<DiskStore>, ProgramError> {
-        open_store(&self.store_path(Which::Server))
+    /// As for [`ServerStore::open`].
+    pub fn server_store(&self) -> Result<ServerStore, ProgramError> {
+        ServerStore::open(&self.path, self.wijk()?)
     }
 
     /// Opens the store of a device in this folder.
     ///
     /// # Errors
-    /// As for [`DeviceStore::open`].
+    /// As for [`DeviceStore::open`]; [`ProgramError::NoFolder`] when it isn't here (somebody keeps the root's apart): nothing is
+    /// made in its place. When the list of what was erased in the wijk can't be read.
     pub fn device_store(&self, device: Which) -> Result<DeviceStore, ProgramError> {
-        DeviceStore::open(&self.store_path(device), &vault(&self.path), device.name())
+        let path = self.store_path(device);
+        if !path.join("journal").exists() {
+            let hint = "put its folder back, with its key in keys/";
+            return Err(ProgramError::NoFolder { path, what: "store of this device", hint });
+        }
+        let erased = ErasedLog::read(&self.path, self.wijk()?)?;
+        DeviceStore::open(&path, &self.vault(), device.name(), &erased)
     }
 
     /// The keys of the stores of devices.

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
 use samenspraak_core::model::{SpaceId, WijkId};
-use samenspraak_core::store::{CachedStore, Store, StoreError};
+use samenspraak_core::store::StoreError;
 use samenspraak_core::sync::ServerCertificate;
 use samenspraak_core::sync::pieces::PieceReader;
 use samenspraak_core::sync::server::{HeadSigner, Server};
@@ -77,9 +77,8 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
     let address = listener.local_addr().map_err(listen_error)?;
     let asked_to_stop = asked_to_stop()
         .map_err(|source| ProgramError::Store(StoreError::Io { place: "signals of the system".into(), source }))?;
-    let store = folder.server_store()?;
-    let rows: Arc<dyn Store> = Arc::new(CachedStore::new(store.clone()));
-    let mut server = Server::open(folder.wijk()?, folder.keys()?, Arc::clone(&rows))?;
+    let store = Arc::new(folder.server_store()?);
+    let mut server = Server::open(folder.wijk()?, folder.keys()?, store.rows())?;
     wijk::deliver_at_start(folder, &mut server)?;
     let local = format!("http://{}", loopback(address));
     let card = if show_card { wijk::shown_card(folder, &mut server, &local)? } else { None };
@@ -88,7 +87,7 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
     let (stop, stopping) = watch::channel(false);
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
     let (reader, signer) = (server.reader(), server.signer());
-    let writer = Writer::start(server, folder, rows)?;
+    let writer = Writer::start(server, folder, Arc::clone(&store))?;
     let board = Board::start(board_store.rows(), local.clone(), stopping.clone())?;
     let shared = Arc::new(Shared {
         wijk,
@@ -138,6 +137,9 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
         return Err(error);
     }
     store.close()?;
+    if store.has_erased() {
+        wijk::erase_in_root(folder);
+    }
     tracing::info!("stopped");
     Ok(())
 }

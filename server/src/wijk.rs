@@ -1,14 +1,12 @@
 //! Making a wijk and cards: `wijk new` and `invite`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{Directory, Role, WijkId};
 use samenspraak_core::store::StoreError;
-use samenspraak_core::store::disk::DiskStore;
 use samenspraak_core::sync::server::Server;
 
 use crate::board::access::is_loopback_name;
@@ -18,12 +16,13 @@ use crate::device::DeviceStore;
 use crate::error::ProgramError;
 use crate::folder::{self, Folder, LAYOUT, Which, WijkFile};
 use crate::local;
+use crate::server_store::ServerStore;
 
 /// A wijk that is being made: its stores are open, and its folder isn't a wijk's before [`Founding::finish`].
 pub struct Founding {
     path: PathBuf,
     file: WijkFile,
-    server_store: Arc<DiskStore>,
+    server_store: ServerStore,
     devices: [DeviceStore; 2],
     /// The root's device.
     pub root: Driver,
@@ -46,9 +45,8 @@ impl Founding {
         epoch.copy_from_slice(&random[..16]);
         Folder::write_keys(path, &identity, &epoch, &epoch_secret)?;
         let place = |which: Which| path.join(which.name());
-        let device = |which: Which| DeviceStore::open(&place(which), &folder::vault(path), which.name());
+        let device = |which: Which| DeviceStore::open(&place(which), &folder::vault(path), which.name(), &[]);
         let (root_store, board_store) = (device(Which::Root)?, device(Which::Board)?);
-        let server_store = folder::open_store(&place(Which::Server))?;
         let mut root = Driver::open(root_store.rows())?;
         let server_key = Key::from_secret(&identity).id();
         let name = directory.name.clone();
@@ -59,7 +57,8 @@ impl Founding {
             epoch_key: Key::from_secret(&epoch_secret),
             epoch,
         };
-        let server = Server::open(wijk, keys, server_store.clone())?;
+        let server_store = ServerStore::open(path, wijk)?;
+        let server = Server::open(wijk, keys, server_store.rows())?;
         let file = WijkFile { layout: LAYOUT, wijk: wijk.to_string(), name, address: address.to_owned() };
         let board = Driver::open(board_store.rows())?;
         let devices = [root_store, board_store];
@@ -113,6 +112,7 @@ fn clear(path: &Path, was_there: bool) {
     for name in ["keys", Which::Server.name(), Which::Root.name(), Which::Board.name()] {
         let _ = std::fs::remove_dir_all(path.join(name));
     }
+    let _ = std::fs::remove_file(path.join(crate::erased_log::NAME));
     if !was_there {
         let _ = std::fs::remove_dir(path);
     }
@@ -168,7 +168,7 @@ async fn deliver(folder: &Folder, root: &mut Driver) -> Result<Delivered, Progra
     }
     match folder.server_store() {
         Ok(store) => {
-            let mut server = Server::open(folder.wijk()?, folder.keys()?, store.clone())?;
+            let mut server = Server::open(folder.wijk()?, folder.keys()?, store.rows())?;
             local::sync(root, &mut server)?;
             store.close()?;
             Ok(Delivered::AtServer)
@@ -179,7 +179,7 @@ async fn deliver(folder: &Folder, root: &mut Driver) -> Result<Delivered, Progra
 }
 
 /// Brings what the root's device wrote while no server ran to a server that is starting. A root in use elsewhere brings it
-/// itself.
+/// itself, and one that is kept elsewhere too.
 ///
 /// # Errors
 /// When a store fails.
@@ -188,16 +188,26 @@ pub fn deliver_at_start(folder: &Folder, server: &mut Server) -> Result<(), Prog
         Ok(store) => {
             let mut root = Driver::open(store.rows())?;
             local::sync(&mut root, server)?;
-            Ok(store.close()?)
+            store.close()
         }
-        Err(ProgramError::Store(StoreError::Busy { .. })) => Ok(()),
+        Err(ProgramError::Store(StoreError::Busy { .. }) | ProgramError::NoFolder { .. }) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// Takes what was erased in the wijk out of the root's store too: that device syncs only when cards are made or a server
+/// starts, and its files lie in the same folder. One that is in use elsewhere does it when it is opened next.
+pub fn erase_in_root(folder: &Folder) {
+    // Opening erases what the wijk's list says, and scrubs.
+    match folder.device_store(Which::Root).and_then(|store| store.close()) {
+        Ok(()) | Err(ProgramError::Store(StoreError::Busy { .. }) | ProgramError::NoFolder { .. }) => {}
+        Err(error) => tracing::warn!(error = error.line(), "erased words may still be in the root's store"),
     }
 }
 
 /// A card for one resident, to be shown while the server runs: the one that was shown before while nobody used it, else a
 /// new one. `local` is where the server listens on this machine: that stands on the card when the wijk's own address is of
-/// this machine too. `None` when the root is in use elsewhere.
+/// this machine too. `None` when the root is in use or kept elsewhere.
 ///
 /// # Errors
 /// When a store fails or the card can't be kept.
@@ -215,7 +225,7 @@ pub fn shown_card(folder: &Folder, server: &mut Server, local: &str) -> Result<O
     }
     let store = match folder.device_store(Which::Root) {
         Ok(store) => store,
-        Err(ProgramError::Store(StoreError::Busy { .. })) => return Ok(None),
+        Err(ProgramError::Store(StoreError::Busy { .. }) | ProgramError::NoFolder { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     let mut root = Driver::open(store.rows())?;

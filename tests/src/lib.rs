@@ -1,5 +1,10 @@
 //! Tests and measurements of the whole.
 //!
-//! [`world`] is a wijk in memory: phones and a server without sockets or clocks, driven from a seed.
+//! [`world`] is a wijk in memory: phones and a server without sockets or clocks, driven from a seed. [`conversation`] is an
+//! honest evening in one. [`fuzz`] takes any bytes. [`scan`] looks for words in everything that lies on a disk.
 
+pub mod conversation;
+pub mod fuzz;
+#[cfg(feature = "disk")]
+pub mod scan;
 pub mod world;

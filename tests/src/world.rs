@@ -10,6 +10,7 @@ use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Joined, R
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{AreaCode, Directory, Role, SpaceId, Theme, WijkId};
+use samenspraak_core::store::erased::scrub_if_due;
 use samenspraak_core::store::log::LogHead;
 use samenspraak_core::store::{Batch, MemoryStore, Store, StoreError, Table};
 use samenspraak_core::sync::server::{PushJob, Server, ServerEffect, ServerKeys, Session};
@@ -59,6 +60,8 @@ impl Seeded {
 pub struct Phone {
     /// The store; it outlives the app, as a disk outlives a process.
     pub store: Arc<dyn Store>,
+    /// Whether the store is scrubbed as soon as the app asks for it; otherwise a test does it, or dies before.
+    pub scrubs: bool,
     app: App,
     next_command: u64,
 }
@@ -71,7 +74,7 @@ impl Phone {
     #[must_use]
     pub fn open(store: Arc<dyn Store>) -> Self {
         let app = App::open(Arc::clone(&store)).expect("the phone's store opens");
-        Self { store, app, next_command: 0 }
+        Self { store, scrubs: true, app, next_command: 0 }
     }
 
     /// Another phone with the same identity over a copy of the store, for another world.
@@ -82,7 +85,8 @@ impl Phone {
 
     /// Kills the app and opens it again from what its store holds.
     pub fn restart(&mut self) {
-        *self = Self::open(Arc::clone(&self.store));
+        let scrubs = self.scrubs;
+        *self = Self { scrubs, ..Self::open(Arc::clone(&self.store)) };
     }
 
     /// What it knows of its wijk.
@@ -126,7 +130,9 @@ impl Phone {
                 Effect::Reply { result, .. } => done.reply = Some(result),
                 Effect::Settled { refusal } => done.settled = Some(refusal),
                 Effect::Disconnect(error) => done.disconnected = Some(error.to_string()),
-                Effect::Changed(_) | Effect::ConnectAt(_) => {}
+                // What fails stays due; a store that fails says so at the next commit too.
+                Effect::Scrub if self.scrubs => drop(scrub_if_due(self.store.as_ref())),
+                Effect::Changed(_) | Effect::ConnectAt(_) | Effect::Scrub => {}
             }
         }
         done

@@ -17,6 +17,7 @@ use crate::model::contribution::{TEXT_CHARS_MAX, TITLE_CHARS_MAX};
 use crate::model::*;
 use crate::replica::{About, Admitted, Kept, ReplicaError};
 use crate::seal::{self, Context, ReceiptSecret, SealPublic, SealSecret, WrapContext};
+use crate::store::erased::{self, Erasure};
 use crate::store::{Batch, Table};
 
 /// Something sealed, as a member of its space sees it.
@@ -156,7 +157,17 @@ impl Joined {
         own.body = None;
         own.stage = if left { Stage::Erasing } else { Stage::Erased };
         self.opened.remove(&subject);
-        let rows = self.keep_own(subject, own);
+        let erasure = Erasure { space: own.space, subject, kind: Kind::DROPPED, device: DeviceId::ZERO };
+        let mut rows = self.keep_own(subject, own);
+        let store = self.replica.store();
+        let noted = erased::note(&erasure, |key| store.get(Table::Meta, key));
+        let noted = match noted.map_err(ReplicaError::from) {
+            Ok(noted) => noted,
+            Err(error) => return Some(Err(error.into())),
+        };
+        for (key, value) in noted {
+            rows.put(Table::Meta, key, value);
+        }
         Some(Ok(Written { outcomes: Vec::new(), rows, reply: Reply::Erased { subject } }))
     }
 

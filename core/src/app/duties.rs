@@ -189,7 +189,7 @@ impl Joined {
                 && let Some(SealedWords::PersonSecret(secret)) = self.open_sealed(space, *subject)?
                 && self.identity.adopt(secret)
             {
-                rows.put(Table::Meta, super::joined::IDENTITY_KEY, self.identity.encode());
+                rows.put(Table::Meta, super::identity::IDENTITY_KEY, self.identity.encode());
             }
         }
         if !subjects.iter().any(|(_, by)| *by == own.id()) {

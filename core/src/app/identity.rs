@@ -5,6 +5,11 @@ use crate::cbor::{CborError, Fields, Reader, Writer};
 use crate::entry::sign::Key;
 use crate::entry::{EraseCommit, EraseSecret, Seed};
 use crate::model::{PersonId, WijkId};
+use crate::replica::ReplicaError;
+use crate::store::{Store, Table};
+
+/// The row of `Table::Meta` it stands in.
+pub(super) const IDENTITY_KEY: &[u8] = b"identity";
 
 /// Longest address of a server in bytes.
 pub const SERVER_BYTES_MAX: usize = 300;
@@ -66,6 +71,16 @@ impl Identity {
     pub fn encryption_key(&self) -> [u8; 32] {
         let secret = x25519_dalek::StaticSecret::from(self.encryption_secret);
         x25519_dalek::PublicKey::from(&secret).to_bytes()
+    }
+
+    /// Who the device of a store is; `None` where nobody joined yet.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn read(store: &dyn Store) -> Result<Option<Self>, ReplicaError> {
+        let row = store.get(Table::Meta, IDENTITY_KEY)?;
+        let wrong = |cause| ReplicaError::Row { table: Table::Meta, cause };
+        row.map(|row| Self::decode(&row).map_err(wrong)).transpose()
     }
 
     /// To bytes.

@@ -25,8 +25,6 @@ use crate::view::{Numbered, View};
 /// Documents kept open: what a person looks at in a minute. One costs about 22 KiB of memory.
 const DOCUMENTS_OPEN_MAX: usize = 64;
 
-pub(super) const IDENTITY_KEY: &[u8] = b"identity";
-
 const SYNC_PREFIX: &[u8] = b"sync/";
 
 pub(super) fn sync_key(space: SpaceId) -> Vec<u8> {
@@ -88,8 +86,7 @@ impl Joined {
 
     /// Reads everything back from a store; `None` when nobody joined with it.
     pub(super) fn load(store: &Arc<dyn Store>) -> Result<Option<Self>, ReplicaError> {
-        let Some(identity) = store.get(Table::Meta, IDENTITY_KEY)? else { return Ok(None) };
-        let identity = Identity::decode(&identity).map_err(|cause| ReplicaError::Row { table: Table::Meta, cause })?;
+        let Some(identity) = Identity::read(store.as_ref())? else { return Ok(None) };
         let mut joined = Self::new(identity, store)?;
         let mut wanted = BTreeSet::new();
         joined.read_entries(&mut wanted)?;

@@ -28,6 +28,12 @@ pub(super) struct Taken {
     cursor: LogHead,
 }
 
+impl Taken {
+    pub(super) fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+}
+
 impl App {
     pub(super) fn frame(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
         let result = match Frame::decode(bytes) {

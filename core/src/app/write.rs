@@ -1,8 +1,7 @@
 //! Commands: what a person asks for becomes entries of this device, stored before anything is said or sent.
 
 use super::entropy::Entropy;
-use super::identity::SERVER_BYTES_MAX;
-use super::joined::IDENTITY_KEY;
+use super::identity::{IDENTITY_KEY, SERVER_BYTES_MAX};
 use super::{App, Command, CommandError, Effect, INVITE_COUNT_MAX, Identity, Joined, Reply, Then};
 use crate::document::meeting::MeetingEdit;
 use crate::document::{contribution, meeting};

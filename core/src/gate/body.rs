@@ -207,10 +207,13 @@ fn subject_allows(rule: &Rule, subject: Option<SubjectFacts>, creates: bool, hea
         (Some(SubjectFacts { state: SubjectState::Erased, .. }), _) => Some(Judgement::Erased),
         (None, true) => (rule.creates == Writers::Nobody).then_some(Judgement::Refused(Reason::Form)),
         (Some(_), true) => Some(Judgement::Refused(Reason::SubjectTaken)),
+        (None, false) if !rules::can_follow(rule.kind) => Some(Judgement::Refused(Reason::Final)),
         (None, false) => Some(Judgement::Pending(Dep::Subject(header.space, header.subject))),
         (Some(facts), false) => match facts.state {
             _ if facts.kind != header.kind => Some(Judgement::Refused(Reason::Form)),
-            SubjectState::Pending => Some(Judgement::Pending(Dep::Subject(header.space, header.subject))),
+            SubjectState::Pending if rules::can_follow(rule.kind) => {
+                Some(Judgement::Pending(Dep::Subject(header.space, header.subject)))
+            }
             SubjectState::Refused => Some(Judgement::Refused(Reason::SubjectRefused)),
             _ => (rule.follows == Writers::Nobody).then_some(Judgement::Refused(Reason::Final)),
         },
@@ -301,10 +304,11 @@ fn judge_tombstone(
     Judgement::Present(Counted { record: Record::Tombstone(tombstone), change: None })
 }
 
-/// Waits until the contribution is here. An erased or refused one is no hindrance: nothing hangs on it any more.
+/// Waits until the contribution is here. An erased one is no hindrance: nothing hangs on it any more. What was refused is
+/// nowhere but on its author's phone, so what is about it waits everywhere alike.
 fn needs_contribution(known: &dyn Known, space: SpaceId, subject: SubjectId) -> Result<Option<Judgement>, StoreError> {
     Ok(match known.subject(space, subject)? {
-        None | Some(SubjectFacts { state: SubjectState::Pending, .. }) => {
+        None | Some(SubjectFacts { state: SubjectState::Pending | SubjectState::Refused, .. }) => {
             Some(Judgement::Pending(Dep::Subject(space, subject)))
         }
         Some(facts) if facts.state == SubjectState::Live && facts.kind != Kind::CONTRIBUTION => {

@@ -14,7 +14,7 @@ use crate::entry::subject::body_hash;
 use crate::entry::{Header, Kind, Run, Salt, Signature, Tombstone, sign};
 use crate::gate::body::{Judgement, SubjectState, is_membership};
 use crate::gate::limits::{BATCH_ENTRIES_MAX, PENDING_BODIES_MAX, PENDING_BODIES_PER_DEVICE_MAX};
-use crate::gate::{Dep, Reason, Verdict};
+use crate::gate::{Dep, Reason, Verdict, rules};
 use crate::model::{Cut, DeviceId, EntryId, Role, SpaceId, SubjectId};
 use crate::store::{Table, keys};
 
@@ -390,6 +390,10 @@ fn erase(txn: &mut Txn<'_>, at: Place, tombstone: &Tombstone, wakes: &mut VecDeq
 fn judge(txn: &mut Txn<'_>, entry: &Rebuilt) -> Result<Option<Judgement>, ReplicaError> {
     let Header { space, subject, .. } = entry.header;
     match &entry.body {
+        // A second entry of such a kind never counts. Waiting, a record of who belongs would be folded at the next start.
+        Some(_) if entry.unchecked && !rules::can_follow(entry.header.kind) => {
+            Ok(Some(Judgement::Refused(Reason::Final)))
+        }
         Some(_) if entry.unchecked => {
             let erased = txn.subject_row(space, subject)?.is_some_and(|row| row.state == SubjectState::Erased);
             Ok(Some(if erased { Judgement::Erased } else { Judgement::Pending(Dep::Subject(space, subject)) }))

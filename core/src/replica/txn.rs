@@ -11,6 +11,7 @@ use crate::gate::Dep;
 use crate::gate::body::{self, ChangeFacts, Judgement, Known, SubjectFacts, SubjectState};
 use crate::membership::{Flip, Members};
 use crate::model::{DeviceId, EntryId, PersonId, SpaceId, SubjectId};
+use crate::store::erased::{self, Erasure};
 use crate::store::{StoreError, Table, keys};
 
 pub(super) struct Txn<'r> {
@@ -296,6 +297,13 @@ impl<'r> Txn<'r> {
             opening: None,
         };
         self.put(Table::Subject, keys::subject(space, subject), row.encode());
+        if known.is_none_or(|row| row.state != SubjectState::Erased) {
+            let noted =
+                erased::note(&Erasure { space, subject, kind, device }, |key| self.get(Table::Meta, key.to_vec()))?;
+            for (key, value) in noted {
+                self.put(Table::Meta, key, value);
+            }
+        }
         Ok(())
     }
 }

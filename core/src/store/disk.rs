@@ -11,10 +11,9 @@
 //! from the journal; when it cannot be built the index is kept in memory.
 //!
 //! Must never acknowledge what is not flushed, cut what is known to be acknowledged, or answer with other bytes than went in.
-//! Limits: commits wait while the store scrubs, and reads too while it rebuilds its index: one pass over the journal and one
-//! over the rows, some 3 s for 500,000. Every segment is an open file; tombstones stay; a last segment that vanishes as a
-//! whole after a crash cannot be noticed. Bytes that rot in the very last flush
-//! before a crash look like a torn tail and are cut, reported as such. Next: `frame` for the bytes, `replay` for what counts
+//! Limits: commits and reads wait while it rebuilds its index: one pass over the journal and one over the rows, some 3 s for
+//! 500,000. Every segment is an open file; a last segment that vanishes as a whole after a crash cannot be noticed. Bytes that
+//! rot in the very last flush before a crash look like a torn tail and are cut, reported as such. Next: `frame` for the bytes, `replay` for what counts
 //! as damage, `scrub` for erasing.
 
 mod files;
@@ -32,7 +31,7 @@ mod verify;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use files::io_error;
@@ -41,10 +40,12 @@ pub use frame::StoreId;
 use frame::{EncodedBatch, Location, decode_op, index_key};
 use group::Group;
 use index::{Index, IndexFailed, SledIndex};
-use journal::Journal;
+use journal::{IndexChange, Journal};
 use manifest::Manifest;
 pub use replay::Damage;
 use replay::{Live, Reading, Segments, Until, replay, segment_name};
+#[cfg(any(test, feature = "testing"))]
+pub use verify::every_value;
 pub use verify::{ReadOnlyDisk, Verification};
 
 use super::{Batch, Row, Store, StoreError, Table};
@@ -121,6 +122,10 @@ pub struct DiskStore {
     journal: Mutex<Journal>,
     state: RwLock<State>,
     group: Group,
+    /// The highest number that was given to an index.
+    generations: AtomicU64,
+    /// Held by the one that scrubs; taken before the others.
+    scrubbing: Mutex<()>,
     /// The journal was found damaged while running: no use in reading all of it again at every wrong value.
     journal_damaged: AtomicBool,
     closed: AtomicBool,
@@ -228,14 +233,22 @@ impl DiskStore {
         if state.segments.len() != journal.segments.len() {
             state.segments = Arc::new(journal.segments.clone());
         }
-        if state.index.apply(&changes).is_err() {
-            let hopeless = self.journal_damaged.load(Ordering::Relaxed);
-            if hopeless || self.rebuild(&journal, &mut state).is_err() {
-                // The commit is durable, but this index lacks it and must not say that a row isn't there.
-                state.index = Index::Gone;
-            }
-        }
+        self.apply_or_rebuild(&journal, &mut state, &changes);
         Ok(())
+    }
+
+    fn apply_or_rebuild(&self, journal: &Journal, state: &mut State, changes: &[IndexChange]) {
+        if let Err(failed) = state.index.apply(changes) {
+            self.index_failed(journal, state, failed);
+        }
+    }
+
+    fn index_failed(&self, journal: &Journal, state: &mut State, _failed: IndexFailed) {
+        let hopeless = self.journal_damaged.load(Ordering::Relaxed);
+        if hopeless || self.rebuild(journal, state).is_err() {
+            // The commit is durable, but this index lacks it and must not say that a row isn't there.
+            state.index = Index::Gone;
+        }
     }
 
     /// Builds the index anew from the journal.
@@ -244,26 +257,25 @@ impl DiskStore {
         if matches!(read, Err(StoreError::Damaged { .. })) {
             self.journal_damaged.store(true, Ordering::Relaxed);
         }
-        let index = self.build(state.generation + 1, read?.live);
-        Self::install(journal, state, index);
+        let (generation, index) = self.build(read?.live);
+        Self::install(journal, state, generation, index);
         Ok(())
     }
 
-    /// A new index: in sled, or in memory when sled cannot.
-    fn build(&self, generation: u64, live: Live) -> Index {
+    /// A new index with its number: in sled, or in memory when sled cannot.
+    fn build(&self, live: Live) -> (u64, Index) {
+        let generation = self.generations.fetch_add(1, Ordering::SeqCst) + 1;
         match SledIndex::build(&self.index_root, generation, &live) {
-            Ok(sled) => Index::Sled(sled),
-            Err(IndexFailed) => Index::Memory(live),
+            Ok(sled) => (generation, Index::Sled(sled)),
+            Err(IndexFailed) => (generation, Index::Memory(live)),
         }
     }
 
-    /// Takes the next generation of the index into use, and the segments it points into.
-    fn install(journal: &Journal, state: &mut State, index: Index) {
-        state.generation += 1;
+    /// Takes a generation of the index into use, and the segments it points into.
+    fn install(journal: &Journal, state: &mut State, generation: u64, index: Index) {
+        state.generation = generation;
         state.segments = Arc::new(journal.segments.clone());
-        if let Index::Sled(old) = std::mem::replace(&mut state.index, index) {
-            old.remove();
-        }
+        std::mem::replace(&mut state.index, index).remove();
     }
 
     /// Sets an index aside that said something wrong, unless another thread did so meanwhile.
@@ -396,18 +408,7 @@ impl Store for DiskStore {
     }
 
     fn scrub(&self) -> Result<(), StoreError> {
-        let mut journal = self.journal();
-        if journal.is_stopped() {
-            return Err(self.closed());
-        }
-        let (live, result) = scrub::scrub(&mut journal)?;
-        if let Some(live) = live {
-            // Reads go on meanwhile, in the old files; nobody else makes a generation while the journal is held.
-            let next = self.state().generation + 1;
-            let index = self.build(next, live);
-            Self::install(&journal, &mut self.state_mut(), index);
-        }
-        result
+        self.scrub_all()
     }
 }
 

@@ -50,6 +50,15 @@ pub fn subject(space: SpaceId, subject: SubjectId) -> Vec<u8> {
     join(&[&space.to_bytes(), subject.as_bytes(), &[0]])
 }
 
+/// Reads a key of [`subject`] back; nothing for the other rows of the table.
+#[must_use]
+pub fn parse_subject(key: &[u8]) -> Option<(SpaceId, SubjectId)> {
+    // The others are longer by at least a place; a space's length follows from its first byte.
+    let (rest, &[0]) = key.split_last_chunk::<1>()? else { return None };
+    let (space, subject) = rest.split_last_chunk::<16>()?;
+    Some((SpaceId::from_bytes(space)?, SubjectId::new(*subject)))
+}
+
 /// Row that says that an entry is about a subject, in `Table::Subject`.
 #[must_use]
 pub fn subject_entry(space: SpaceId, subject: SubjectId, device: DeviceId, seq: u64) -> Vec<u8> {
@@ -157,6 +166,11 @@ mod tests {
             let device = DeviceId::new([8; 32]);
             assert_eq!(parse_entry(&entry(space, device, 77)), Some((space, device, 77)));
             assert_eq!(parse_chain_head(&chain_head(space, device)), Some((space, device)));
+            let about = SubjectId::new([0; 16]);
+            assert_eq!(parse_subject(&subject(space, about)), Some((space, about)));
+            // Ends with a zero as well, and with others before it.
+            assert_eq!(parse_subject(&subject_entry(space, about, DeviceId::ZERO, 0)), None);
+            assert_eq!(parse_subject(&subject_staff(space, about)), None);
         }
         assert_eq!(parse_entry(&[1, 2, 3]), None);
     }

@@ -61,6 +61,15 @@ impl SealedStore {
         &self.below
     }
 
+    /// The value of a row from what stands for it below, also below in time: for checks that something is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it was not sealed for this row.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn unseal(&self, table: Table, key: &[u8], stored: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.open_value(table, key, stored.to_vec())
+    }
+
     fn open_value(&self, table: Table, key: &[u8], stored: Vec<u8>) -> Result<Vec<u8>, StoreError> {
         if self.plain_from.as_ref().is_some_and(|from| from.is_at_or_before(table, key)) {
             return Ok(stored);

@@ -183,7 +183,11 @@ fn own(phone: &Driver) -> Result<(), ProgramError> {
         println!("{}", messages::text("sealed-nothing-own"));
     }
     for item in items {
-        println!("{}  {}  [{}]", print::short(item.subject), title(item.words.as_ref()), stage(&item));
+        let shown = match item.words.as_ref() {
+            Some(words) => title(Some(words)),
+            None => messages::text("sealed-gone"),
+        };
+        println!("{}  {shown}  [{}]", print::short(item.subject), stage(&item));
         if item.words.is_some() {
             println!("  {}", messages::with("sealed-receipt", &[("letters", item.receipt.letters().into())]));
         }

@@ -2,7 +2,8 @@
 //!
 //! Bounded: when the queue is full, connections wait, and with them the phones that send. A full disk refuses pushes with
 //! "not now" and goes on when there is room; any other failure of the store stops the server, for what it can't flush it
-//! must not promise.
+//! must not promise. What a push erased is noted outside the store before it is answered, and its bytes leave the files later
+//! (`scrub`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -11,8 +12,8 @@ use std::time::Duration;
 use samenspraak_core::membership::Members;
 use samenspraak_core::model::{SpaceId, WijkId};
 use samenspraak_core::replica::ReplicaError;
+use samenspraak_core::store::StoreError;
 use samenspraak_core::store::log::LogError;
-use samenspraak_core::store::{Store, StoreError};
 use samenspraak_core::sync::server::{DropJob, PushJob, RELEASE_AT, Server, ServerError, ServerKeys};
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,6 +22,8 @@ use crate::client::entropy;
 use crate::date::today;
 use crate::error::ProgramError;
 use crate::folder::Folder;
+use crate::scrub::Scrubber;
+use crate::server_store::ServerStore;
 
 /// Pushes that may wait. A push is at most a frame (1 MiB), usually a few KiB.
 const QUEUE_MAX: usize = 256;
@@ -59,7 +62,8 @@ struct Thread {
     server: Server,
     wijk: WijkId,
     keys: ServerKeys,
-    store: Arc<dyn Store>,
+    store: Arc<ServerStore>,
+    scrubber: Scrubber,
     members: Arc<RwLock<Arc<Members>>>,
     grown: watch::Sender<u64>,
     flushes: Arc<AtomicU64>,
@@ -70,17 +74,19 @@ impl Writer {
     ///
     /// # Errors
     /// When the folder's keys can't be read or no thread can be had.
-    pub fn start(server: Server, folder: &Folder, store: Arc<dyn Store>) -> Result<Self, ProgramError> {
+    pub fn start(server: Server, folder: &Folder, store: Arc<ServerStore>) -> Result<Self, ProgramError> {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let members = Arc::new(RwLock::new(Arc::new(server.members().clone())));
         let (grown_sender, grown) = watch::channel(0);
         let (failed_sender, failed) = watch::channel(false);
         let (ended_sender, ended) = oneshot::channel();
         let flushes = Arc::new(AtomicU64::new(0));
+        let root = folder.clone();
         let thread = Thread {
             server,
             wijk: folder.wijk()?,
             keys: folder.keys()?,
+            scrubber: Scrubber::start(store.rows(), move || crate::wijk::erase_in_root(&root))?,
             store,
             members: Arc::clone(&members),
             grown: grown_sender,
@@ -204,6 +210,10 @@ impl Thread {
         }
         match self.server.release(entropy(), today()) {
             Ok(grown) => {
+                // What takes sealed input back comes by a drop as well; and what was held is held no longer.
+                if self.store.note_erased()? {
+                    self.scrubber.is_due();
+                }
                 if !grown.is_empty() {
                     self.grown.send_modify(|count| *count += 1);
                 }
@@ -211,7 +221,7 @@ impl Thread {
             }
             Err(error) if is_full(&error) => {
                 tracing::warn!("the disk is full: sealed input is held until there is room");
-                self.server = Server::open(self.wijk, self.keys.clone(), Arc::clone(&self.store))?;
+                self.server = Server::open(self.wijk, self.keys.clone(), self.store.rows())?;
                 Ok(())
             }
             Err(error) => Err(error),
@@ -223,6 +233,10 @@ impl Thread {
         match self.server.admit(&jobs, today()) {
             Ok((frames, grown)) => {
                 self.flushes.fetch_add(1, Ordering::Relaxed);
+                // Before anybody is told that it arrived.
+                if self.store.note_erased()? {
+                    self.scrubber.is_due();
+                }
                 if grown.contains(&SpaceId::Members) {
                     let members = Arc::new(self.server.members().clone());
                     *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
@@ -244,7 +258,7 @@ impl Thread {
                     let _ = answer.send(refused);
                 }
                 // What was admitted in memory isn't on the disk: begin again from what is.
-                self.server = Server::open(self.wijk, self.keys.clone(), Arc::clone(&self.store))?;
+                self.server = Server::open(self.wijk, self.keys.clone(), self.store.rows())?;
                 Ok(())
             }
             Err(error) => Err(error),

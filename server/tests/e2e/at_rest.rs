@@ -196,3 +196,23 @@ fn secrets_of_a_wijk_are_their_owners_alone_and_a_careless_copy_is_mended() {
     assert!(server.log().contains("others on this machine could read this"), "{}", server.log());
     assert!(server.stop().0.success());
 }
+
+#[test]
+fn a_wijk_whose_root_is_kept_apart_is_served_and_no_other_root_is_made() {
+    let wijk = Wijk::new();
+    let cards = wijk.cards("resident", 1);
+    fs::rename(wijk.folder().join("root"), wijk.path("safe-root")).unwrap();
+    fs::rename(wijk.folder().join("keys/root.key"), wijk.path("root.key")).unwrap();
+    let server = wijk.serve();
+    wijk.phone("phone", &["join", &cards[0]]).ok();
+    wijk.phone("phone", &["write", "--title", TITLE, "--text", TEXT]).ok();
+    assert!(wijk.phone("phone", &["sync"]).ok().contains("aangekomen op"));
+    let ran = run(&["invite", arg(&wijk.folder()), "--plain"]);
+    says(ran.refused(DATA), &[arg(&wijk.folder().join("root")), "no store of this device here", "put its folder back"]);
+    assert!(server.stop().0.success());
+    assert!(!wijk.folder().join("root").exists() && !wijk.folder().join("keys/root.key").exists());
+    fs::rename(wijk.path("safe-root"), wijk.folder().join("root")).unwrap();
+    fs::rename(wijk.path("root.key"), wijk.folder().join("keys/root.key")).unwrap();
+    assert_eq!(wijk.cards("resident", 2).len(), 2);
+    run(&["verify", arg(&wijk.folder())]).ok();
+}

@@ -10,6 +10,7 @@ mod support;
 
 mod at_rest;
 mod damage;
+mod erasing;
 mod full_disk;
 mod logs;
 mod mistakes;

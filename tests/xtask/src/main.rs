@@ -1,6 +1,7 @@
 //! The tasks of this repository, called as `cargo xtask TASK`.
 //!
-//! `run` shows the program with a demo wijk; `test` is everything that must be green; `setup` installs what those need.
+//! `run` shows the program with a demo wijk; `test` is everything that must be green; `fuzz` looks for inputs that break it;
+//! `setup` installs what those need.
 //! Not here: tests of the product. They stand beside what they test, and in `tests/`.
 
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod child;
+mod fuzz;
 mod lint;
 mod outcome;
 mod place;
@@ -33,6 +35,8 @@ enum Task {
     Run(run::Options),
     /// Run everything that must be green, or some parts by name; the last line is `N passed, M failed`
     Test(test::Options),
+    /// Look for bytes that break the program, with libFuzzer; `test fuzz` is the short form of it
+    Fuzz(fuzz::Options),
     /// Install what building and testing need, where it is missing (Debian)
     Setup,
 }
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
     let done = place::root().and_then(|root| match Arguments::parse().task {
         Task::Run(options) => run::run(&root, &options),
         Task::Test(options) => Ok(test::run(&root, &options)),
+        Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::Setup => setup::ensure(&setup::Need::ALL).map(|()| ExitCode::SUCCESS),
     });
     done.unwrap_or_else(|problem| {

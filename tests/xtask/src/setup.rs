@@ -26,11 +26,16 @@ pub enum Need {
     Nextest,
     /// A browser without a screen, for the pages.
     Chromium,
+    /// A C++ compiler, for libFuzzer.
+    Cxx,
+    /// `cargo fuzz`. Only `cargo xtask fuzz` uses it, so only that installs it.
+    Fuzzer,
 }
 
 /// The versions that these lints and reports were made with.
 const DENY: &str = "cargo-deny@0.20.2";
 const NEXTEST: &str = "cargo-nextest@0.9.151";
+const FUZZER: &str = "cargo-fuzz@0.13.2";
 
 /// Asking a program for its version; a cold disk is slow, more than this is a hang.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
@@ -43,7 +48,7 @@ enum Way {
 }
 
 impl Need {
-    /// Everything.
+    /// Everything that building and testing need.
     pub const ALL: [Self; 7] =
         [Self::Compiler, Self::Git, Self::Formatter, Self::Clippy, Self::Deny, Self::Nextest, Self::Chromium];
 
@@ -56,6 +61,8 @@ impl Need {
             Self::Deny => cargo_answers("deny"),
             Self::Nextest => cargo_answers("nextest"),
             Self::Chromium => answers("chromium"),
+            Self::Cxx => answers("c++"),
+            Self::Fuzzer => cargo_answers("fuzz"),
         }
     }
 
@@ -68,6 +75,8 @@ impl Need {
             Self::Deny => Way::Cargo(DENY, "6 minutes"),
             Self::Nextest => Way::Cargo(NEXTEST, "8 minutes"),
             Self::Chromium => Way::Debian("chromium"),
+            Self::Cxx => Way::Debian("g++"),
+            Self::Fuzzer => Way::Cargo(FUZZER, "a minute"),
         }
     }
 }

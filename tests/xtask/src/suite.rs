@@ -14,6 +14,8 @@ pub struct Suite {
     pub packages: &'static [&'static str],
     /// Features to switch on, as `package/feature`.
     pub features: &'static [&'static str],
+    /// Only this file of tests; all when none is named.
+    pub only: Option<&'static str>,
     /// Those of the packages that are libraries: their examples in the docs are tests too.
     pub libraries: &'static [&'static str],
 }
@@ -24,7 +26,11 @@ impl Suite {
         if setup::has_nextest() {
             let arguments = ["nextest", "run", "--no-fail-fast", "--no-tests=pass"];
             self.run_by(root, report, self.name, &arguments, self.packages);
-            self.run_by(root, report, &format!("{}: examples in docs", self.name), &["test", "--doc"], self.libraries);
+            // Without a name cargo would take all packages.
+            if !self.libraries.is_empty() {
+                let name = format!("{}: examples in docs", self.name);
+                self.run_by(root, report, &name, &["test", "--doc"], self.libraries);
+            }
         } else {
             self.run_by(root, report, self.name, &["test", "--no-fail-fast"], self.packages);
         }
@@ -34,6 +40,9 @@ impl Suite {
         let begun = Instant::now();
         let mut cargo = place::cargo(root);
         cargo.args(runner).args(packages.iter().flat_map(|package| ["--package", package]));
+        if let Some(only) = self.only {
+            cargo.args(["--test", only]);
+        }
         if !self.features.is_empty() {
             cargo.args(["--features", &self.features.join(",")]);
         }

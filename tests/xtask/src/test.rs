@@ -29,6 +29,8 @@ enum Part {
     Core,
     /// The server, the bindings, these tasks, and all of them together
     Server,
+    /// Any bytes, for twenty seconds a function
+    Fuzz,
     /// A whole conversation, through real programs, equal on every phone at the end
     Replay,
     /// The pages, in a browser
@@ -39,13 +41,24 @@ const CORE: Suite = Suite {
     name: "core",
     packages: &["samenspraak-core"],
     features: &["samenspraak-core/disk", "samenspraak-core/testing"],
+    only: None,
     libraries: &["samenspraak-core"],
+};
+
+/// A part of its own: it takes its time on purpose, and nothing else waits for it.
+const FUZZ: Suite = Suite {
+    name: "fuzz",
+    packages: &["samenspraak-tests"],
+    features: &["samenspraak-tests/fuzz"],
+    only: Some("fuzz"),
+    libraries: &[],
 };
 
 const SERVER: Suite = Suite {
     name: "server",
     packages: &["samenspraak-server", "samenspraak-mobile", "samenspraak-tests", "xtask"],
     features: &[],
+    only: None,
     libraries: &["samenspraak-server", "samenspraak-mobile", "samenspraak-tests"],
 };
 
@@ -53,7 +66,7 @@ impl Part {
     fn needs(self) -> &'static [Need] {
         match self {
             Self::Lint => &[Need::Compiler, Need::Git, Need::Formatter, Need::Clippy, Need::Deny],
-            Self::Core | Self::Server | Self::Replay => &[Need::Compiler],
+            Self::Core | Self::Server | Self::Fuzz | Self::Replay => &[Need::Compiler],
             Self::Web => &[Need::Compiler, Need::Chromium],
         }
     }
@@ -66,6 +79,7 @@ impl Part {
                 build_program(root, report);
                 SERVER.run(root, report);
             }
+            Self::Fuzz => FUZZ.run(root, report),
             Self::Replay => replay::run(root, report),
             Self::Web => web::run(root, report),
         }

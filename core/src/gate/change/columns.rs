@@ -74,13 +74,34 @@ pub(super) fn count(
     }
     columns.counters(OBJECT_COUNTER, Need::Maybe, ops, Step::Absolute)?;
     columns.counters(KEY_COUNTER, Need::Maybe, ops, Step::Delta)?;
-    columns.texts(KEY_TEXT, ops)?;
-    columns.booleans(INSERT, ops)?;
+    let keys = columns.texts(KEY_TEXT, ops)?;
+    let inserts = columns.booleans(INSERT, ops)?;
+    if meet(&keys, &inserts) {
+        return Err(ChangeRefusal::InsertUnderKey);
+    }
     columns.values(ops)?;
     let predecessors = columns.predecessors(ops)?;
     columns.actor_indices(PRED_ACTOR, Need::Always, predecessors)?;
     columns.counters(PRED_COUNTER, Need::Always, predecessors, Step::Delta)?;
     Ok(Counted { ops, objects_made, max_op: columns.max_op })
+}
+
+/// Runs of a column as whether something is there, and how many times.
+type Flags = Vec<(bool, u64)>;
+
+/// Whether both columns are set in any row. Linear in their runs.
+fn meet(a: &Flags, b: &Flags) -> bool {
+    let (mut a, mut b) = (a.iter().copied(), b.iter().copied());
+    let (mut left, mut right) = (a.next(), b.next());
+    while let (Some((in_a, many_a)), Some((in_b, many_b))) = (left, right) {
+        let both = many_a.min(many_b);
+        if in_a && in_b && both > 0 {
+            return true;
+        }
+        left = if many_a > both { Some((in_a, many_a - both)) } else { a.next() };
+        right = if many_b > both { Some((in_b, many_b - both)) } else { b.next() };
+    }
+    false
 }
 
 /// The bytes of each column, in the order of [`SPECS`]; empty when it is absent.
@@ -246,24 +267,27 @@ impl<'a> Columns<'a, '_> {
     }
 
     /// Map keys: automerge gives each operation its own copy of a repeated one.
-    fn texts(&mut self, spec: Spec, expected: u64) -> Result<(), ChangeRefusal> {
-        let mut expanded = 0u64;
+    fn texts(&mut self, spec: Spec, expected: u64) -> Result<Flags, ChangeRefusal> {
+        let (mut expanded, mut flags) = (0u64, Flags::new());
         let read = |reader: &mut Reader<'a>| {
             let length = reader.unsigned()?;
             reader.take(length).map(|_| length)
         };
         let found = self.runs(spec, read, |length, count| {
             expanded = expanded.saturating_add(length.unwrap_or(0).saturating_mul(count));
+            flags.push((length.is_some(), count));
             Ok(())
         })?;
         if expanded > limits::KEY_BYTES_EXPANDED_MAX {
             return Err(ChangeRefusal::KeysTooLarge { found: expanded, max: limits::KEY_BYTES_EXPANDED_MAX });
         }
-        self.check_length(spec, Need::Maybe, found, expected)
+        self.check_length(spec, Need::Maybe, found, expected)?;
+        Ok(flags)
     }
 
     /// Booleans are written as the lengths of runs that alternate, beginning with false.
-    fn booleans(&mut self, spec: Spec, expected: u64) -> Result<(), ChangeRefusal> {
+    fn booleans(&mut self, spec: Spec, expected: u64) -> Result<Flags, ChangeRefusal> {
+        let (mut flags, mut set) = (Flags::new(), false);
         let mut reader = Reader::new(self.bytes(spec));
         let (mut found, mut first) = (0u64, true);
         while !reader.is_empty() {
@@ -275,8 +299,11 @@ impl<'a> Columns<'a, '_> {
             }
             found = found.saturating_add(count);
             first = false;
+            flags.push((set, count));
+            set = !set;
         }
-        self.check_length(spec, Need::Always, found, expected)
+        self.check_length(spec, Need::Always, found, expected)?;
+        Ok(flags)
     }
 
     /// The lengths of the values must be exactly the bytes there are.

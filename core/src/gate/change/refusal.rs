@@ -239,6 +239,10 @@ pub enum ChangeRefusal {
     /// Automerge panics on it.
     #[error("automerge panics on the change")]
     ReadPanics,
+    /// An operation inserts, which only lists and texts know, under a key, which only maps have. Automerge applies it and
+    /// panics (with debug assertions) on the next honest change of the same map.
+    #[error("an operation inserts under a key of a map")]
+    InsertUnderKey,
     /// Automerge reads something else than we did.
     #[error("automerge reads another change from these bytes")]
     ReadDiffers,
@@ -286,6 +290,7 @@ impl ChangeRefusal {
             Self::Unreadable { .. } => 36,
             Self::ReadPanics => 37,
             Self::ReadDiffers => 38,
+            Self::InsertUnderKey => 39,
         }
     }
 }

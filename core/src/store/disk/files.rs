@@ -110,7 +110,12 @@ pub trait Files: Send + Sync + Debug {
 
 /// All bytes of a file.
 pub(super) fn read_whole(file: &dyn StoreFile) -> io::Result<Vec<u8>> {
-    let size = usize::try_from(file.size()?).map_err(|_| ErrorKind::FileTooLarge)?;
+    read_to(file, file.size()?)
+}
+
+/// The bytes of a file before `end`.
+pub(super) fn read_to(file: &dyn StoreFile, end: u64) -> io::Result<Vec<u8>> {
+    let size = usize::try_from(end).map_err(|_| ErrorKind::FileTooLarge)?;
     let mut bytes = vec![0; size];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)

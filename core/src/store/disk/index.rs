@@ -64,6 +64,13 @@ impl Index {
         }
     }
 
+    /// Takes it away: it isn't wanted any more.
+    pub fn remove(self) {
+        if let Self::Sled(sled) = self {
+            sled.remove();
+        }
+    }
+
     /// Puts new places in.
     pub fn apply(&mut self, changes: &[(Vec<u8>, Option<Location>)]) -> Result<(), IndexFailed> {
         match self {

@@ -34,6 +34,45 @@ pub struct Journal {
     stopped: bool,
 }
 
+/// A segment's new content, written and flushed beside the old one.
+#[derive(Debug)]
+pub struct Fresh {
+    segment: u64,
+    path: PathBuf,
+    file: Arc<dyn StoreFile>,
+    bytes: u64,
+}
+
+impl Fresh {
+    /// Takes it away again: it isn't wanted any more.
+    pub fn discard(self, files: &dyn Files) {
+        // What cannot be removed now is removed at the next opening.
+        let _ = files.remove(&self.path);
+    }
+}
+
+/// The writing half of [`Journal::replace`], which touches nothing that is in use.
+///
+/// # Errors
+/// When the system refuses.
+pub fn write_fresh(files: &dyn Files, dir: &Path, segment: u64, content: &[u8]) -> Result<Fresh, StoreError> {
+    let path = dir.join(format!("{}{FRESH_SUFFIX}", segment_name(segment)));
+    let write = || {
+        let file = files.create(&path)?;
+        file.write_all_at(content, 0)?;
+        file.sync()?;
+        Ok(file)
+    };
+    match write() {
+        Ok(file) => Ok(Fresh { segment, path, file, bytes: content.len() as u64 }),
+        Err(error) => {
+            // What cannot be removed now is removed at the next opening.
+            let _ = files.remove(&path);
+            Err(io_error(&dir.join(segment_name(segment)), error))
+        }
+    }
+}
+
 /// What a commit does to the index: a key, and the new place of its row or `None`.
 pub type IndexChange = (Vec<u8>, Option<Location>);
 
@@ -53,6 +92,11 @@ impl Journal {
     /// The path of a segment.
     pub fn path(&self, segment: u64) -> PathBuf {
         self.dir.join(segment_name(segment))
+    }
+
+    /// Where the next frame goes: the last segment, and where its frames end.
+    pub fn position(&self) -> (u64, u64) {
+        (self.segments.last_key_value().map_or(0, |(last, _)| *last), self.end)
     }
 
     /// The error after which nothing can be written.
@@ -118,29 +162,25 @@ impl Journal {
     /// # Errors
     /// When the system refuses; the segment is then unchanged.
     pub fn replace(&mut self, segment: u64, content: &[u8]) -> Result<(), StoreError> {
-        let path = self.path(segment);
-        let fresh = self.dir.join(format!("{}{FRESH_SUFFIX}", segment_name(segment)));
-        let write = || {
-            let file = self.files.create(&fresh)?;
-            file.write_all_at(content, 0)?;
-            file.sync()?;
-            self.files.rename(&fresh, &path)?;
-            Ok(file)
-        };
-        match write() {
-            Ok(file) => {
-                if self.segments.last_key_value().is_some_and(|(last, _)| *last == segment) {
-                    self.end = content.len() as u64;
-                }
-                self.segments.insert(segment, file);
-                Ok(())
-            }
-            Err(error) => {
-                // What cannot be removed now is removed at the next opening.
-                let _ = self.files.remove(&fresh);
-                Err(io_error(&path, error))
-            }
+        let fresh = write_fresh(self.files.as_ref(), &self.dir, segment, content)?;
+        self.adopt(fresh)
+    }
+
+    /// The renaming half of [`Journal::replace`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn adopt(&mut self, fresh: Fresh) -> Result<(), StoreError> {
+        let path = self.path(fresh.segment);
+        if let Err(error) = self.files.rename(&fresh.path, &path) {
+            fresh.discard(self.files.as_ref());
+            return Err(io_error(&path, error));
         }
+        if self.segments.last_key_value().is_some_and(|(last, _)| *last == fresh.segment) {
+            self.end = fresh.bytes;
+        }
+        self.segments.insert(fresh.segment, fresh.file);
+        Ok(())
     }
 
     /// Writes and flushes the batches, each as one frame. When this returns `Ok` all are durable; on an error none counts.

@@ -6,7 +6,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -134,6 +134,8 @@ pub(super) fn open(
         journal: Mutex::new(journal),
         state: RwLock::new(State { index, segments, generation }),
         group: Group::default(),
+        generations: AtomicU64::new(generation),
+        scrubbing: Mutex::new(()),
         journal_damaged: AtomicBool::new(false),
         closed: AtomicBool::new(false),
         lock: Mutex::new(Some(guard)),

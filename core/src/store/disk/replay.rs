@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::files::{Files, StoreFile, io_error, read_whole};
+use super::files::{Files, StoreFile, io_error, read_to, read_whole};
 use super::frame::{FRAME_BYTES_MIN, Fault, FrameView, HEADER_BYTES, Location, SegmentHeader, StoreId, index_key};
 use crate::store::StoreError;
 
@@ -86,6 +86,8 @@ pub struct Replayed {
     pub tail: Tail,
     /// Values that were deleted or replaced and still stand in the journal.
     pub dead_values: u64,
+    /// Deletions that stand in the journal. Each names a key, and a scrub takes them too.
+    pub deletions: u64,
     /// What does not fit; empty when reading strictly.
     pub damage: Vec<Damage>,
 }
@@ -141,6 +143,7 @@ pub fn replay(dir: &Path, segments: &Segments, until: Until, reading: Reading) -
             end: 0,
             tail: Tail::Whole,
             dead_values: 0,
+            deletions: 0,
             damage: Vec::new(),
         },
     };
@@ -150,8 +153,13 @@ pub fn replay(dir: &Path, segments: &Segments, until: Until, reading: Reading) -
     let last = segments.keys().next_back().copied();
     for (number, file) in segments {
         let path = dir.join(segment_name(*number));
-        let mut bytes = read_whole(file.as_ref()).map_err(|error| io_error(&path, error))?;
         let is_last = Some(*number) == last;
+        let bytes = match until {
+            // What is behind it may be cut away while we read.
+            Until::RunningTo(end) if is_last => read_to(file.as_ref(), end),
+            _ => read_whole(file.as_ref()),
+        };
+        let bytes = bytes.map_err(|error| io_error(&path, error))?;
         // From where on bytes can be a torn tail, if anywhere.
         let tear_from = match until {
             Until::Unknown => is_last.then_some(0),
@@ -159,12 +167,7 @@ pub fn replay(dir: &Path, segments: &Segments, until: Until, reading: Reading) -
                 is_last.then_some(usize::try_from(end).unwrap_or(usize::MAX))
             }
             Until::ClosedAt(segment, _) => (is_last && *number > segment).then_some(0),
-            Until::RunningTo(end) => {
-                if is_last {
-                    bytes.truncate(usize::try_from(end).unwrap_or(usize::MAX));
-                }
-                None
-            }
+            Until::RunningTo(_) => None,
         };
         reader.segment(*number, &bytes, tear_from)?;
     }
@@ -263,6 +266,7 @@ impl Reader {
         let mut rows = Vec::new();
         frame.each_op(id, segment, |op, at| rows.push((index_key(op.table, op.key), op.value.map(|_| at))))?;
         for (key, at) in rows {
+            self.out.deletions += u64::from(at.is_none());
             let before = match at {
                 Some(at) => self.out.live.insert(key, at),
                 None => self.out.live.remove(&key),

@@ -1,0 +1,59 @@
+//! Frames: what is read is written and read again as the same.
+
+use samenspraak_core::model::SpaceId;
+use samenspraak_core::sync::wire::{Frame, RefusalCode};
+
+use super::{Ends, Target};
+use crate::conversation::Conversation;
+
+pub const TARGET: Target = Target { name: "frame", run, seeds, accepts: "read" };
+
+fn run(input: &[u8], ends: &mut Ends) {
+    match Frame::decode(input) {
+        Ok(frame) => {
+            let bytes = frame.encode();
+            ends.reach("read", number(&frame));
+            assert_eq!(Frame::decode(&bytes).as_ref(), Ok(&frame), "a frame reads back as another one");
+            if let Frame::Piece(piece) = frame {
+                let items = piece.items().count();
+                assert_eq!(items, piece.lines.len(), "an item of a piece has no day and verdict");
+                assert!(piece.batch().order.len() <= items);
+            }
+        }
+        Err(error) => ends.reach(error.what, u64::from(input.get(1).copied().unwrap_or(0))),
+    }
+}
+
+fn number(frame: &Frame) -> u64 {
+    match frame {
+        Frame::Hello { .. } => 0,
+        Frame::Prove { .. } => 1,
+        Frame::Subscribe { .. } => 2,
+        Frame::Push { .. } => 3,
+        Frame::Receipt(_) => 4,
+        Frame::Refused { .. } => 5,
+        Frame::Piece(_) => 6,
+        Frame::Current { .. } => 7,
+        Frame::Restart { .. } => 8,
+        Frame::Bye => 9,
+        Frame::Drop { .. } => 10,
+        Frame::Dropped { .. } => 11,
+        Frame::DropRefused { .. } => 12,
+    }
+}
+
+/// What is said on an honest evening, and the frames that are seldom said.
+fn seeds() -> Vec<Vec<u8>> {
+    let space = SpaceId::Open;
+    let refused = |push, expected_seq| Frame::Refused { push, space, code: RefusalCode::Gap, expected_seq };
+    let rare = [
+        refused(None, None),
+        refused(Some(3), Some(7)),
+        Frame::Restart { space, epoch: [1; 16] },
+        Frame::Bye,
+        Frame::DropRefused { drop: 1, code: RefusalCode::NotNow },
+    ];
+    let mut seeds = Conversation::new().said;
+    seeds.extend(rare.iter().map(Frame::encode));
+    seeds
+}

@@ -1,0 +1,81 @@
+//! Promises that the fuzz functions found broken, each in its smallest form. What is mended stays here.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::Arc;
+
+use automerge::transaction::Transactable;
+use automerge::{ActorId, AutoCommit, ObjType, ROOT};
+use samenspraak_core::entry::Kind;
+use samenspraak_core::entry::codec::Record;
+use samenspraak_core::gate::Verdict;
+use samenspraak_core::gate::change::{parse, preflight};
+use samenspraak_core::gate::fold::fold;
+use samenspraak_core::model::{Choice, Role, SpaceId};
+use samenspraak_core::replica::{Hashes, Replica, RunBatch, Side};
+
+#[path = "../../core/tests/common/hostile.rs"]
+mod hostile;
+#[path = "../../core/tests/common/wijk.rs"]
+mod wijk;
+use wijk::{Wijk, commit, key, take, verdict};
+
+/// A list under a key that is the last of its map, made by an insertion, which only lists have. Automerge applies it; where
+/// debug assertions are on it panics on the next new key behind it, whoever writes that.
+#[test]
+fn an_insertion_under_a_key_keeps_no_honest_change_out() {
+    let base = hostile::base([0x21; 16]);
+    let mut doc = AutoCommit::load(&base.save()).unwrap().with_actor(ActorId::from([0x43; 16]));
+    let list = doc.put_object(&ROOT, "b", ObjType::List).unwrap();
+    doc.insert(&list, 0, ()).unwrap();
+    doc.commit();
+    let change = hostile::ChangeBody::read(doc.get_last_local_change().unwrap().raw_bytes());
+    let hostile_bytes = change.column(hostile::column::INSERT, vec![0, 2]).chunk();
+    let honest_bytes = hostile::honest_addition(&base, [0x65; 16]);
+    let read = |bytes: &[u8]| preflight(bytes).and_then(|found| parse(&found));
+    let honest = read(&honest_bytes).unwrap();
+    let changes = read(&hostile_bytes).into_iter().chain([honest.clone()]);
+    let folded = fold(&base, changes.map(|change| (change.hash().0, change)).collect());
+    assert!(hostile::contains(&folded.doc, honest.hash().0), "{:?}", folded.set_aside);
+}
+
+/// A phone takes everything of one writer from a server.
+fn relay(server: &Replica, phone: &mut Replica, author: &wijk::Author) {
+    let packed = server.pack_chain(SpaceId::Open, author.device(), 0, 100, 100_000, Hashes::Given).unwrap().unwrap();
+    phone.admit(SpaceId::Open, &RunBatch { runs: vec![packed.run], order: vec![] }).unwrap();
+    commit(phone);
+}
+
+/// A server drops the body of what it refuses, so no phone ever learns of that subject. What is about it must not count
+/// at the server and wait on every phone: 1,024 such voices would take all the room for what honestly waits.
+#[test]
+fn a_voice_on_a_refused_contribution_counts_the_same_on_a_phone_as_at_the_server() {
+    let mut wijk = Wijk::new();
+    let (mut mallory, mut amina) = (wijk.member(1, Role::Resident), wijk.member(2, Role::Resident));
+    let mut server = wijk.server();
+    let mut phone = wijk.replica(Side::Phone { device: key(9).id() });
+    let refused = mallory.subject(Kind::CONTRIBUTION);
+    let bomb = hostile::null_bomb(mallory.actor(refused.id, 1), 1_000_000);
+    let contribution = mallory.change(&refused, 1, bomb, true);
+    assert!(matches!(take(&mut server, &contribution), Verdict::Refused(_)));
+    let (_, voice) = amina.speak(refused.id, Choice::Agree, 1);
+    take(&mut server, &voice);
+    relay(&server, &mut phone, &mallory);
+    relay(&server, &mut phone, &amina);
+    assert_eq!(verdict(&phone, &voice), verdict(&server, &voice));
+}
+
+/// A record of who belongs that says it is a second entry about something. It was kept waiting without being folded, and
+/// folded at the next start: then it counted, on this replica alone.
+#[test]
+fn a_second_entry_about_a_record_of_who_belongs_counts_neither_now_nor_after_a_restart() {
+    let mut wijk = Wijk::new();
+    let mut administrator = wijk.member(1, Role::Administrator);
+    let mut server = wijk.server();
+    let elsewhere = administrator.subject_in(SpaceId::Members, Kind::DIRECTORY);
+    let directory = Record::Directory(samenspraak_tests::world::directory());
+    let made = administrator.follow(SpaceId::Members, &elsewhere, &directory);
+    assert!(matches!(take(&mut server, &made), Verdict::Refused(_)));
+    assert_eq!(server.members().directory(), None);
+    let again = Replica::open(wijk.id, Side::Server, Arc::clone(server.store())).unwrap();
+    assert_eq!(again.members().directory(), None);
+}
