@@ -10,10 +10,12 @@ pub mod entropy;
 mod error;
 pub mod identity;
 mod joined;
+pub mod moderate;
 pub mod own;
 pub mod people;
 pub mod poll;
 mod read;
+mod rewrite;
 mod sync;
 mod write;
 
@@ -24,6 +26,7 @@ pub use closed::{AnswerItem, OwnSealedItem, SealedItem};
 pub use error::CommandError;
 pub use identity::Identity;
 pub use joined::Joined;
+pub use moderate::ModerateCommand;
 pub use people::PeopleCommand;
 pub use poll::PollCommand;
 pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, OwnState};
@@ -82,6 +85,8 @@ pub enum Command {
     People(PeopleCommand),
     /// Something about secret polls.
     Poll(PollCommand),
+    /// Something of staff about other people's words.
+    Moderate(ModerateCommand),
     /// Send in something.
     Contribute(Content),
     /// Change own input. Where words go away, it becomes a new subject and the old one is erased.

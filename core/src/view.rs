@@ -3,12 +3,15 @@
 //! Everything here can be thrown away and derived again from the store. The result depends on the *set* of entries, never on
 //! the order they came in (property tests permute it). Not here: the words of documents (`document`), nor what is allowed.
 
+mod moderation;
 mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entry::Kind;
+pub use moderation::{ErasureFacts, RulingFacts};
+
 use crate::entry::codec::Record;
+use crate::entry::{Kind, Tombstone};
 use crate::gate::Verdict;
 use crate::model::{Choice, Decision, EntryId, PersonId, ReplyId, SpaceId, SubjectId, Tally, Voice};
 use crate::replica::Place;
@@ -109,6 +112,7 @@ pub struct View {
     tallies: tally::Tallies,
     /// Subjects that a tombstone is about. When one of staff has signed, the words are still here; they may come after it.
     hidden: BTreeSet<SubjectId>,
+    moderation: moderation::Moderation,
 }
 
 impl View {
@@ -164,7 +168,12 @@ impl View {
                 self.decisions.insert(id, DecisionFacts { id, person, decision: decision.clone() });
             }
             (Record::Tally(tally), _) => self.tallies.take(id, tally),
-            (Record::Tombstone(_), _) => self.erase(subject),
+            (Record::Ruling(ruling), Some(person)) => self.moderation.rule(id, person, ruling),
+            (Record::Tombstone(Tombstone::Owner { .. }), _) => self.erase(subject),
+            // One signature erases nothing yet; when the second one does, the replica says so ([`View::erase`]).
+            (Record::Tombstone(Tombstone::Administrator { ground, .. }), Some(person)) => {
+                self.moderation.sign(subject, ErasureFacts { id, place, person, ground: ground.clone() });
+            }
             _ => {}
         }
     }
@@ -230,12 +239,39 @@ impl View {
         self.tallies.newest(question, |id| self.number_of(id).map(|numbered| numbered.number))
     }
 
-    /// All contributions.
+    /// All rulings on a subject, the one that counts last.
+    pub fn rulings_on(&self, subject: SubjectId) -> impl DoubleEndedIterator<Item = &RulingFacts> {
+        self.moderation.rulings_on(subject)
+    }
+
+    /// Everything that was ever ruled on.
+    pub fn ruled(&self) -> impl Iterator<Item = SubjectId> + '_ {
+        self.moderation.ruled()
+    }
+
+    /// Signatures of staff under the erasure of a subject.
+    pub fn erasure_signatures(&self, space: SpaceId, subject: SubjectId) -> impl Iterator<Item = &ErasureFacts> {
+        self.moderation.signatures(space, subject)
+    }
+
+    /// Everything that staff ever signed for to be erased.
+    pub fn signed_for_erasure(&self) -> impl Iterator<Item = (SpaceId, SubjectId)> + '_ {
+        self.moderation.signed()
+    }
+
+    /// The text that is there and took the place of this one: of several the lowest. Known also when this one was erased.
+    #[must_use]
+    pub fn replaced_by(&self, subject: SubjectId) -> Option<SubjectId> {
+        let by = self.replaced.iter().filter(|(_, replaced)| **replaced == subject).map(|(new, _)| *new);
+        by.into_iter().find(|new| self.document(*new).is_some())
+    }
+
+    /// All contributions, those that are hidden included: what a person may see is asked of [`crate::app::Joined`].
     pub fn contributions(&self) -> impl Iterator<Item = (SubjectId, &DocumentFacts)> {
         self.contributions.iter().map(|(subject, facts)| (*subject, facts))
     }
 
-    /// All meetings.
+    /// All meetings, those that are hidden included.
     pub fn meetings(&self) -> impl Iterator<Item = (SubjectId, &DocumentFacts)> {
         self.meetings.iter().map(|(subject, facts)| (*subject, facts))
     }

@@ -80,6 +80,17 @@ circle-none = Dit toestel zit in geen kring.
 circle-keys = In deze kring:
 circle-own-key = (dit toestel)
 
+## Rulings on notices, and erasures by staff
+
+ruling-hide = verborgen voor anderen
+ruling-hide-on = verborgen voor anderen op { $day }
+ruling-keep = beoordeeld: dit mag te zien zijn
+ruling-keep-on = beoordeeld op { $day }: dit mag te zien zijn
+ruling-ground = grond: { $ground }
+ruling-appeal = niet mee eens? Maak bezwaar, met het nummer van deze beslissing: { $ruling }
+erasure-signed = een beheerder wil dit wissen; het is verborgen voor anderen tot een tweede ook tekent
+erasure-signed-on = een beheerder wil dit wissen (getekend op { $day }); het is verborgen voor anderen tot een tweede ook tekent
+
 ## The board page: everywhere
 
 board-name = Bestuurspagina

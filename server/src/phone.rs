@@ -3,6 +3,7 @@
 //! Its folder holds the store, sealed, and in `keys/` the key that opens it (`vault`).
 
 mod closed;
+pub(crate) mod moderate;
 pub(crate) mod print;
 
 use std::path::PathBuf;

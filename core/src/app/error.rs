@@ -105,6 +105,14 @@ pub enum CommandError {
         /// The id, as people read it.
         id: String,
     },
+    /// It was written anew, and what is added to the old text would go with it.
+    #[error("{subject} was written anew as {by}; use that one")]
+    Replaced {
+        /// The old one.
+        subject: SubjectId,
+        /// The new one.
+        by: SubjectId,
+    },
     /// This device, or its person, was taken out of the wijk: what it writes counts nowhere.
     #[error("this device no longer belongs to the wijk; nothing was written")]
     Revoked,

@@ -13,7 +13,7 @@ use crate::entry::codec::{self, Record};
 use crate::entry::sign::Key;
 use crate::entry::{Kind, codec::DocumentChange};
 use crate::gate::Verdict;
-use crate::gate::body::is_membership;
+use crate::gate::body::{SubjectState, is_membership};
 use crate::model::{Content, EntryId, PersonId, SealedWords, SpaceId, SubjectId};
 use crate::replica::{EntryRow, Kept, News, Outcome, Place, Replica, ReplicaError, Side};
 use crate::store::log::{LogHead, decode_line};
@@ -238,7 +238,12 @@ impl Joined {
                 Record::Voice(voice) => drop(changed.insert(voice.question)),
                 Record::Tally(tally) => drop(changed.insert(tally.question)),
                 Record::Decision(decision) => changed.extend(decision.about.iter().copied()),
+                Record::Ruling(ruling) => drop(changed.insert(ruling.about)),
                 Record::Tombstone(_) => {
+                    let state = self.replica.subject_state(outcome.place.space, outcome.subject)?;
+                    if state == Some(SubjectState::Erased) {
+                        self.view.erase(outcome.subject);
+                    }
                     self.documents.remove(&outcome.subject);
                     self.words.remove(&outcome.subject);
                     self.opened.remove(&outcome.subject);

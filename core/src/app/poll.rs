@@ -75,9 +75,10 @@ impl Joined {
         }
     }
 
-    fn needs_question(&self, question: SubjectId) -> Result<(), CommandError> {
+    /// A contribution that this person may see, to say something about.
+    pub(super) fn needs_question(&self, question: SubjectId) -> Result<(), CommandError> {
         match self.view().document(question) {
-            Some((Kind::CONTRIBUTION, _)) => Ok(()),
+            Some((Kind::CONTRIBUTION, _)) if self.is_shown(question) => Ok(()),
             _ => Err(CommandError::Unknown { what: "contribution", subject: question }),
         }
     }

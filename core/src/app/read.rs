@@ -1,6 +1,7 @@
 //! What the app shows: lists, one contribution with its whole line, meetings, and how far own words got.
 
 use super::Joined;
+use super::moderate::{Hidden, RulingItem};
 use crate::document::meeting;
 use crate::entry::Kind;
 use crate::gate::{Reason, Verdict};
@@ -43,6 +44,8 @@ pub struct ContributionItem {
     pub counts: Counts,
     /// Decisions that stand: none, one, or several that don't agree yet.
     pub decisions: usize,
+    /// Why it is hidden from everybody else; only ever something on one's own.
+    pub hidden: Option<Hidden>,
 }
 
 /// A decision as shown.
@@ -68,6 +71,15 @@ pub enum LineEvent {
     Replaced,
     /// Others spoke.
     Voices(Counts),
+    /// It was ruled on; for its author and staff.
+    Ruled(RulingItem),
+    /// An administrator signed for its erasure; it is hidden until a second one of staff signs, and then gone.
+    ErasureSigned {
+        /// The legal ground.
+        ground: String,
+        /// Day the server received it.
+        day: Option<u32>,
+    },
     /// The board answered.
     Decided(DecisionItem),
     /// Two decisions stand that do not replace each other.
@@ -92,16 +104,24 @@ pub struct MeetingItem {
     pub text: MeetingText,
     /// How far own edits got, if there are any.
     pub own: Option<OwnState>,
+    /// Why it is hidden from everybody else; only ever something on one's own.
+    pub hidden: Option<Hidden>,
+    /// The notes it took the place of, because words had to go.
+    pub replaces: Option<SubjectId>,
+    /// The notes that took its place; it is erased once two of staff have signed.
+    pub replaced_by: Option<SubjectId>,
 }
 
 impl Joined {
-    /// All contributions, in the order the server received them; those it hasn't yet come last.
+    /// All contributions, in the order the server received them; those it hasn't yet come last. What is hidden is here for
+    /// its author alone.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn contributions(&mut self) -> Result<Vec<ContributionItem>, ReplicaError> {
         let mut subjects: Vec<(SubjectId, EntryId)> =
             self.view.contributions().map(|(subject, facts)| (subject, facts.first)).collect();
+        subjects.retain(|(subject, _)| self.is_shown(*subject));
         subjects.sort_by_key(|(subject, first)| {
             (self.view.number_of(*first).map_or(u64::MAX, |numbered| numbered.number), *subject)
         });
@@ -141,15 +161,16 @@ impl Joined {
             received_day: numbered.map(|numbered| numbered.day),
             counts: self.view.counts_of(subject),
             decisions: self.view.decisions_on(subject).len(),
+            hidden: self.hidden(subject),
         }))
     }
 
-    /// One contribution with its whole line, or `None` when it isn't here or was erased.
+    /// One contribution with its whole line, or `None` when it isn't here, was erased, or is hidden from this person.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn line(&mut self, subject: SubjectId) -> Result<Option<Line>, ReplicaError> {
-        let Some(item) = self.item(subject)? else { return Ok(None) };
+        let Some(item) = self.item(subject)?.filter(|_| self.is_shown(subject)) else { return Ok(None) };
         let mut events = Vec::new();
         events.extend(item.own.map(LineEvent::Written));
         if self.view.document(subject).is_some_and(|(_, facts)| facts.replaces.is_some()) {
@@ -158,6 +179,10 @@ impl Joined {
         events.extend(item.received_day.map(|day| LineEvent::Received { day }));
         if item.counts != Counts::default() {
             events.push(LineEvent::Voices(item.counts));
+        }
+        events.extend(self.rulings_for(subject).into_iter().map(LineEvent::Ruled));
+        if let Some(Hidden::Erasure { ground, day }) = item.hidden.clone() {
+            events.push(LineEvent::ErasureSigned { ground, day });
         }
         let mut decisions: Vec<DecisionItem> = self
             .view
@@ -173,7 +198,7 @@ impl Joined {
         Ok(Some(Line { item, events }))
     }
 
-    /// All meetings.
+    /// All meetings; those that are hidden for whoever began them alone.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -183,7 +208,7 @@ impl Joined {
         items.filter_map(Result::transpose).collect()
     }
 
-    /// One meeting.
+    /// One meeting, or `None` when it isn't here, was erased, or is hidden from this person.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -191,9 +216,19 @@ impl Joined {
         if !matches!(self.view.document(subject), Some((Kind::MEETING, _))) {
             return Ok(None);
         }
+        if !self.is_shown(subject) {
+            return Ok(None);
+        }
         let Some(doc) = self.document(subject)? else { return Ok(None) };
         let text = meeting::read(doc);
-        Ok(Some(MeetingItem { subject, text, own: self.own_state(subject)? }))
+        Ok(Some(MeetingItem {
+            subject,
+            text,
+            own: self.own_state(subject)?,
+            hidden: self.hidden(subject),
+            replaces: self.view.document(subject).and_then(|(_, facts)| facts.replaces),
+            replaced_by: self.view.replaced_by(subject),
+        }))
     }
 
     /// How far one own entry got, by its id; `None` when there is no such entry or somebody else wrote it.

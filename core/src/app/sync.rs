@@ -283,7 +283,9 @@ impl App {
     pub(super) fn settle(&mut self, effects: &mut Vec<Effect>) {
         let Some(joined) = &self.joined else { return };
         let Some(session) = &joined.session else { return };
-        if self.storing.is_none() && self.waiting.is_empty() && session.is_settled(&joined.replica) {
+        // What is owed to closed spaces goes on the same connection.
+        let owes = joined.duties_due;
+        if !owes && self.storing.is_none() && self.waiting.is_empty() && session.is_settled(&joined.replica) {
             effects.push(Effect::Settled { refusal: session.refusal() });
         }
     }

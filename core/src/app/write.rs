@@ -191,6 +191,7 @@ impl Joined {
             Command::Grant { person, role, organisation } => self.grant(Grant { person, role, organisation }, entropy),
             Command::People(command) => self.people_command(command, entropy),
             Command::Poll(command) => self.poll_command(command, entropy),
+            Command::Moderate(command) => self.moderate_command(command, entropy),
             Command::Contribute(content) => self.contribute(&content, None, entropy).and_then(saved),
             Command::Edit { subject, content } => self.edit(subject, &content, entropy),
             Command::Speak { question, choice } => self.speak(question, choice, entropy),
@@ -334,9 +335,7 @@ impl Joined {
     }
 
     fn speak(&mut self, question: SubjectId, choice: Choice, entropy: &mut Entropy) -> Result<Written, CommandError> {
-        if !matches!(self.view().document(question), Some((Kind::CONTRIBUTION, _))) {
-            return Err(CommandError::Unknown { what: "contribution", subject: question });
-        }
+        self.needs_question(question)?;
         let before = self.view().voice_of(question, self.identity.person);
         if before.is_some_and(|voice| voice.choice == choice) {
             return Ok(Written::nothing(Reply::Unchanged { subject: question }));
@@ -383,6 +382,7 @@ impl Joined {
         if !matches!(self.view().document(subject), Some((Kind::MEETING, _))) {
             return Err(CommandError::Unknown { what: "meeting", subject });
         }
+        self.needs_newest(subject)?;
         match edit {
             MeetingEdit::AddItem { title } => check_chars("title of an agenda item", title, TITLE_CHARS_MAX)?,
             MeetingEdit::Splice { splice, .. } if !splice.insert.is_empty() => {

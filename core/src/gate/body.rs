@@ -327,11 +327,16 @@ fn judge_change(
     if let Some(replaced) = change.replaces {
         match known.subject(header.space, replaced)? {
             None => return Ok(Judgement::Pending(Dep::Subject(header.space, replaced))),
-            // Only one's own words can be taken over: an answer to them comes along.
-            Some(facts) if facts.owner.is_none() || facts.owner != members.person_in(header.space, header.device) => {
-                return Ok(Judgement::Refused(Reason::Owner));
+            Some(facts) => {
+                let person = members.person_in(header.space, header.device);
+                let is_own = facts.owner.is_some() && facts.owner == person;
+                // Notes belong to the wijk: whoever may begin a meeting may write one anew, without words that must go.
+                let are_notes = header.kind == Kind::MEETING && facts.kind == Kind::MEETING;
+                // Only one's own words can be taken over: an answer to them comes along.
+                if !is_own && !are_notes {
+                    return Ok(Judgement::Refused(Reason::Owner));
+                }
             }
-            Some(_) => {}
         }
     }
 

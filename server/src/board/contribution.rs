@@ -6,6 +6,7 @@ use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
+use samenspraak_core::app::moderate::RulingItem;
 use samenspraak_core::app::{App, DecisionItem, Line, LineEvent, OwnState};
 use samenspraak_core::model::{EntryId, SubjectId};
 use samenspraak_core::replica::ReplicaError;
@@ -17,7 +18,7 @@ use super::decide::{self, Problems, Typed};
 use super::layout::{self, Here, IntoPage, Names};
 use super::queue::Standing;
 use crate::messages::{self, text, with};
-use crate::phone::print;
+use crate::phone::{moderate, print};
 
 /// What one page shows, read at once.
 pub(super) struct Shown {
@@ -138,8 +139,24 @@ fn event(shown: &Shown, event: &LineEvent) -> Markup {
         }
         LineEvent::Replaced => html! { li { (text("phone-replaced")) } },
         LineEvent::Voices(counts) => html! { li { (voices(*counts)) } },
+        LineEvent::Ruled(item) => html! { li { (ruled(item)) } },
+        LineEvent::ErasureSigned { ground, day } => {
+            html! { li { (moderate::erasure_signed(*day)) ". " bdi { (moderate::ground(ground)) } } }
+        }
         LineEvent::NotAgreed => html! { li.warning { b { (text("board-not-agreed")) } } },
         LineEvent::Decided(decision) => html! { li.decision { (decided(shown, decision)) } },
+    }
+}
+
+fn ruled(item: &RulingItem) -> Markup {
+    let ruling = &item.facts.ruling;
+    html! {
+        p { b { (moderate::ruled(item)) } }
+        p { bdi { (moderate::ground(&ruling.ground)) } }
+        dl {
+            dt { (text("board-reason")) }
+            dd { (layout::words(&ruling.reason)) }
+        }
     }
 }
 

@@ -215,6 +215,7 @@ mod tests {
             received_day: None,
             counts: Counts::default(),
             decisions,
+            hidden: None,
         }
     }
 

@@ -4,6 +4,7 @@ use samenspraak_core::app::{DecisionItem, Line, LineEvent, OwnState, Reply};
 use samenspraak_core::gate::Reason;
 use samenspraak_core::model::{Outcome, SubjectId, WijkId};
 
+use super::moderate;
 use crate::client::{Driver, SyncError};
 use crate::error::ProgramError;
 use crate::messages;
@@ -111,6 +112,11 @@ pub(super) fn line(line: &Line) {
                     ("pass", counts.pass.into()),
                 ];
                 println!("- {}", messages::with("phone-voices", &values));
+            }
+            LineEvent::Ruled(item) => moderate::print_ruling(item, line.item.hidden.as_ref()),
+            LineEvent::ErasureSigned { ground, day } => {
+                println!("- {}", moderate::erasure_signed(*day));
+                println!("  {}", moderate::ground(ground));
             }
             LineEvent::NotAgreed => println!("- {}", messages::text("phone-not-agreed")),
             LineEvent::Decided(decision) => decided(decision),

@@ -237,7 +237,8 @@ impl Thread {
                 if self.store.note_erased()? {
                     self.scrubber.is_due();
                 }
-                if grown.contains(&SpaceId::Members) {
+                // Closed spaces say themselves who is in.
+                if grown.iter().any(|space| *space == SpaceId::Members || space.is_closed()) {
                     let members = Arc::new(self.server.members().clone());
                     *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
                 }
