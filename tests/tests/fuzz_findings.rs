@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, ObjType, ROOT};
+use samenspraak_core::app::{Command, PeopleCommand, Reply};
 use samenspraak_core::entry::codec::Record;
 use samenspraak_core::entry::subject::{body_hash, tombstone_salt};
 use samenspraak_core::entry::{Header, Kind, Payload, Run, RunEntry, Tombstone};
 use samenspraak_core::gate::Verdict;
 use samenspraak_core::gate::change::{parse, preflight};
 use samenspraak_core::gate::fold::fold;
-use samenspraak_core::model::{Choice, EntryId, Role, SpaceId};
+use samenspraak_core::model::{Choice, EntryId, RevocationReason, RevocationTarget, Role, SpaceId};
 use samenspraak_core::replica::{Hashes, Replica, RunBatch, Side};
+use samenspraak_core::store::MemoryStore;
 use samenspraak_core::sync::server::PushJob;
 use samenspraak_core::sync::wire::Frame;
 use samenspraak_tests::conversation::Conversation;
-use samenspraak_tests::world::{DAY, Phone};
+use samenspraak_tests::world::{DAY, Phone, World};
 
 #[path = "../../core/tests/common/hostile.rs"]
 mod hostile;
@@ -116,4 +118,29 @@ fn what_one_of_staff_erases_stays_hidden_after_a_restart() {
     assert!(!shows(neighbour));
     neighbour.restart();
     assert!(!shows(neighbour));
+}
+
+/// Whoever has the higher rank can take somebody out, whoever's card they came with.
+#[test]
+fn an_administrator_and_a_facilitator_take_out_who_came_with_a_facilitators_card() {
+    for role in [Role::Administrator, Role::Facilitator] {
+        let mut world = World::with_seed(9);
+        let (mut facilitator, mut remover) = (world.join(Role::Facilitator), world.join(role));
+        for phone in [&mut facilitator, &mut remover] {
+            assert_eq!(world.sync(phone).settled, Some(None));
+        }
+        let made = world.ask(&mut facilitator, Command::Invite { role: Role::Resident, count: 1 }).unwrap();
+        let Reply::Cards { secrets, .. } = made else { panic!("cards, not {made:?}") };
+        world.sync(&mut facilitator);
+        let mut guest = world.join_with(world.link(secrets[0].clone()), Arc::new(MemoryStore::new()));
+        for phone in [&mut guest, &mut remover] {
+            assert_eq!(world.sync(phone).settled, Some(None));
+        }
+        let (person, device) = (guest.joined().person(), guest.joined().identity().key().id());
+        let target = RevocationTarget::Person(person);
+        let revoke = PeopleCommand::Revoke { target, reason: RevocationReason::Abuse };
+        world.ask(&mut remover, revoke.into()).unwrap();
+        assert_eq!(world.sync(&mut remover).settled, Some(None));
+        assert!(!world.server().members().is_active(device), "taken out by somebody in the role {role:?}");
+    }
 }
