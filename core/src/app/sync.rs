@@ -28,12 +28,6 @@ pub(super) struct Taken {
     cursor: LogHead,
 }
 
-impl Taken {
-    pub(super) fn outcomes(&self) -> &[Outcome] {
-        &self.outcomes
-    }
-}
-
 impl App {
     pub(super) fn frame(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
         let result = match Frame::decode(bytes) {
