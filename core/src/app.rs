@@ -41,7 +41,7 @@ use crate::model::{
 };
 use crate::replica::{ReplicaError, Side};
 use crate::seal::ReceiptSecret;
-use crate::store::erased::Erasure;
+use crate::store::erased::{self, Erasure};
 use crate::store::{Batch, Store, StoreError};
 use crate::sync::phone::SessionError;
 use crate::sync::wire::RefusalCode;
@@ -353,6 +353,8 @@ pub struct App {
 struct Storing {
     commit: u64,
     then: Then,
+    /// Whether something is erased with it.
+    erases: bool,
 }
 
 enum Then {
@@ -399,7 +401,8 @@ impl App {
         match Identity::read(store.as_ref())? {
             Some(identity) => {
                 let side = Side::Phone { device: identity.key().id() };
-                crate::replica::erase_again(store, identity.wijk, side, erasures)
+                let own = own::erase_again(store.as_ref(), erasures)?;
+                Ok(own.max(crate::replica::erase_again(store, identity.wijk, side, erasures)?))
             }
             None => Ok(0),
         }
@@ -458,7 +461,7 @@ impl App {
     fn commit(&mut self, batch: Batch, then: Then, effects: &mut Vec<Effect>) {
         let commit = self.next_commit;
         self.next_commit += 1;
-        self.storing = Some(Storing { commit, then });
+        self.storing = Some(Storing { commit, then, erases: erased::is_noted(&batch) });
         effects.push(Effect::Commit { commit, batch });
     }
 
@@ -467,27 +470,22 @@ impl App {
         if let Some(joined) = &mut self.joined {
             joined.replica.committed();
         }
+        if storing.erases {
+            effects.push(Effect::Scrub);
+        }
         match storing.then {
             Then::Joined { id, mut joined, reply } => {
                 joined.replica.committed();
                 self.joined = Some(*joined);
                 effects.push(Effect::Reply { id, result: Ok(reply) });
             }
-            Then::Wrote { id, outcomes, reply } => {
-                // Own sealed words are no entry: they go with their row.
-                let own = matches!(reply, Reply::Erased { .. }).then_some(Effect::Scrub);
-                effects.extend(scrub_after(&outcomes).or(own));
-                self.wrote(id, &outcomes, reply, effects);
-            }
+            Then::Wrote { id, outcomes, reply } => self.wrote(id, &outcomes, reply, effects),
             Then::DidDuties(outcomes) => self.did_duties(&outcomes, effects),
             Then::Dropped(subject) => {
                 effects.push(Effect::Changed(BTreeSet::from([subject])));
                 self.push_more(effects);
             }
-            Then::Took(taken) => {
-                effects.extend(scrub_after(taken.outcomes()));
-                self.took(*taken, effects);
-            }
+            Then::Took(taken) => self.took(*taken, effects),
             Then::Receipted(receipts) => self.receipted(&receipts, effects),
             Then::Confirmed(space) => self.stored_confirmed(space),
         }
@@ -549,9 +547,4 @@ impl App {
             Err(_) => self.unreadable = true,
         }
     }
-}
-
-/// Erased words leave the files only by a scrub.
-fn scrub_after(outcomes: &[crate::replica::Outcome]) -> Option<Effect> {
-    outcomes.iter().any(sync::is_erasure).then_some(Effect::Scrub)
 }

@@ -110,6 +110,8 @@ pub struct View {
     sealed: BTreeMap<SpaceId, BTreeMap<SubjectId, SealedFacts>>,
     answers: BTreeMap<ReplyId, BTreeMap<SubjectId, SealedFacts>>,
     tallies: tally::Tallies,
+    /// Subjects that a tombstone is about. When one of staff has signed, the words are still here; they may come after it.
+    hidden: BTreeSet<SubjectId>,
     moderation: moderation::Moderation,
 }
 
@@ -126,6 +128,9 @@ impl View {
         creates: bool,
         record: &Record,
     ) {
+        if kind != Kind::TOMBSTONE && self.hidden.contains(&subject) {
+            return;
+        }
         match record {
             Record::Sealed(_) => {
                 self.sealed.entry(place.space).or_default().insert(subject, SealedFacts { id, place });
@@ -189,6 +194,7 @@ impl View {
 
     /// Forgets everything about a subject that was erased.
     pub fn erase(&mut self, subject: SubjectId) {
+        self.hidden.insert(subject);
         self.contributions.remove(&subject);
         self.meetings.remove(&subject);
         for subjects in self.sealed.values_mut().chain(self.answers.values_mut()) {

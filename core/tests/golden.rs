@@ -29,3 +29,5 @@ mod sealed;
 mod seals;
 #[path = "golden/seals_by_hand.rs"]
 mod seals_by_hand;
+#[path = "golden/trust.rs"]
+mod trust;

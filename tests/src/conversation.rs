@@ -1,11 +1,18 @@
-//! An honest evening in a small wijk: entries of nearly every kind, written by phones and synced by a server. Tests of hostile peers
+//! An honest evening in a small wijk: entries of every kind, written by phones and synced by a server. Tests of hostile peers
 //! begin from it, and look afterwards whether it still stands.
 
-use samenspraak_core::app::{Command, Reply, Sealing};
+use std::sync::Arc;
+
+use samenspraak_core::app::{Command, ModerateCommand, PeopleCommand, PollCommand, Reply, Sealing};
 use samenspraak_core::document::Splice;
 use samenspraak_core::document::meeting::MeetingEdit;
 use samenspraak_core::membership::circle::CircleLink;
-use samenspraak_core::model::{Choice, Content, Decision, Outcome, Role, SpaceId, SubjectId};
+use samenspraak_core::model::{
+    Choice, Content, Decision, Measure, Organisation, Outcome, RevocationReason, RevocationTarget, Role, SpaceId,
+    SubjectId,
+};
+use samenspraak_core::store::MemoryStore;
+use samenspraak_core::sync::wire::RefusalCode;
 
 use crate::world::{DAY, Phone, World};
 
@@ -95,6 +102,7 @@ impl Conversation {
         evening.world.server_mut().release([7; 32], DAY).expect("what was dropped is appended");
         evening.everybody_syncs();
         evening.is_answered();
+        evening.staff_acts();
         evening.everybody_syncs();
         evening.everybody_syncs();
         evening
@@ -163,6 +171,42 @@ impl Conversation {
         let subject = items.first().expect("a story came").subject;
         let answer = Command::AnswerSealed { space: SpaceId::Inbox, subject, answer: "Er komt iemand kijken.".into() };
         self.world.ask(&mut self.board, answer).expect("the board answers");
+    }
+
+    /// A card that is used twice and then withdrawn with its batch, a guest who is taken out, an organisation, a ruling, and
+    /// a secret poll.
+    fn staff_acts(&mut self) {
+        let Self { world, facilitator, administrator, neighbour, contribution, said, .. } = self;
+        let made = world.ask(facilitator, Command::Invite { role: Role::Resident, count: 2 });
+        let Ok(Reply::Cards { batch, secrets }) = made else { panic!("cards are made: {made:?}") };
+        assert_eq!(world.sync(facilitator).settled, Some(None));
+        let mut join = || {
+            let card = world.link(secrets[0].clone());
+            let mut guest = world.join_with(card, Arc::new(MemoryStore::new()));
+            let synced = world.sync(&mut guest);
+            said.append(&mut world.said.0);
+            said.append(&mut world.said.1);
+            synced.settled
+        };
+        assert_eq!((join(), join()), (Some(None), Some(Some(RefusalCode::CardUsed))));
+        let withdraw = PeopleCommand::WithdrawCards { batch };
+        world.ask(facilitator, withdraw.into()).expect("cards are withdrawn");
+        let mut guest = world.join(Role::Resident);
+        assert_eq!(world.sync(&mut guest).settled, Some(None));
+        assert_eq!(world.sync(administrator).settled, Some(None));
+        let target = RevocationTarget::Person(guest.joined().person());
+        let revoke = PeopleCommand::Revoke { target, reason: RevocationReason::Abuse };
+        let name = PeopleCommand::NameOrganisation(Organisation { name: "Woonstichting".into() });
+        for command in [revoke, name] {
+            world.ask(administrator, command.into()).expect("an administrator may");
+        }
+        let question = *contribution;
+        let ballot = PollCommand::Ballot { question, choice: Choice::Agree };
+        world.ask(neighbour, ballot.into()).expect("a secret answer is kept");
+        world.ask(facilitator, PollCommand::AskCount { question }.into()).expect("staff asks");
+        let (ground, reason) = ("Huisregels".into(), "Het mag blijven.".into());
+        let rule = ModerateCommand::Rule { about: question, measure: Measure::Keep, ground, reason, answers: None };
+        world.ask(facilitator, rule.into()).expect("staff rules");
     }
 
     /// The phones of everybody but the root, in a fixed order.

@@ -15,6 +15,8 @@ mod frame;
 mod gate;
 #[path = "../../core/tests/common/hostile.rs"]
 mod hostile;
+mod members;
+mod sealed;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -52,7 +54,8 @@ pub struct Target {
 }
 
 /// All of them.
-pub const ALL: [&Target; 5] = [&frame::TARGET, &entry::TARGET, &change::TARGET, &gate::TARGET, &card::TARGET];
+pub const ALL: [&Target; 7] =
+    [&frame::TARGET, &entry::TARGET, &change::TARGET, &gate::TARGET, &members::TARGET, &sealed::TARGET, &card::TARGET];
 
 impl Target {
     /// The target with this name.

@@ -78,7 +78,8 @@ impl Scanner {
         scanner
     }
 
-    fn add(&mut self, bytes: &[u8]) {
+    /// Also looks for these bytes.
+    pub fn add(&mut self, bytes: &[u8]) {
         for window in bytes.windows(WINDOW) {
             let window: [u8; WINDOW] = window.try_into().expect("windows have this length");
             self.windows.insert(window);

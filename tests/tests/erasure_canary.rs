@@ -7,17 +7,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use samenspraak_core::app::{Command, Reply};
+use samenspraak_core::app::{App, Command, Reply, Sealing};
+use samenspraak_core::entry::Kind;
+use samenspraak_core::entry::codec::{self, Record};
 use samenspraak_core::model::{Content, Role, SpaceId, SubjectId};
-use samenspraak_core::replica::{Hashes, RunBatch};
+use samenspraak_core::replica::{Hashes, RunBatch, Side, erase_again};
 use samenspraak_core::store::disk::{DiskOptions, DiskStore};
-use samenspraak_core::store::erased::{is_scrub_due, scrub_if_due};
-use samenspraak_core::store::{CachedStore, SealedStore, Store};
+use samenspraak_core::store::erased::{self, is_scrub_due, scrub_if_due};
+use samenspraak_core::store::{CachedStore, MemoryStore, SealedStore, Store};
 use samenspraak_core::sync::server::PushJob;
 use samenspraak_core::sync::wire::Frame;
 use samenspraak_core::vault::{KeyVault, MasterKey, MemoryVault};
 use samenspraak_tests::scan::{Found, Scanner, canary};
-use samenspraak_tests::world::{DAY, Phone, Seeded, World};
+use samenspraak_tests::world::{DAY, Phone, Seeded, World, copy_of};
 
 const KEY: &str = "phone";
 
@@ -281,8 +283,7 @@ fn a_server_built_anew_from_a_peer_that_never_heard_of_it_forgets_when_the_autho
     world.restart_server_with(Arc::clone(&rebuilt));
     relay(&mut world, &mut away);
     disks.assert_there(scanner, "rebuilt", "from the peer");
-    let mut root =
-        std::mem::replace(&mut world.root, Phone::open(Arc::new(samenspraak_core::store::MemoryStore::new())));
+    let mut root = std::mem::replace(&mut world.root, Phone::open(Arc::new(MemoryStore::new())));
     world.sync(&mut root);
     world.root = root;
     let mut fresh = disks.join(&mut world, "fresh");
@@ -300,4 +301,122 @@ fn a_server_built_anew_from_a_peer_that_never_heard_of_it_forgets_when_the_autho
     }
     assert!(relay(&mut world, &mut away) >= 2);
     disks.assert_gone(scanner, "rebuilt", "after another relay");
+}
+
+#[test]
+fn sealed_input_that_is_taken_back_leaves_its_author_the_server_and_the_board() {
+    let disks = Disks::new();
+    let server = disks.server("server");
+    let mut world = World::with_store(51, Arc::clone(&server));
+    let card = world.card(Role::Board);
+    let mut board = world.join_with(card, disks.sealed("board"));
+    world.sync(&mut board);
+    let mut author = disks.join(&mut world, "author");
+    world.sync(&mut board);
+    let canary = canary(&mut world.random);
+    let sealing = Sealing::Story(words("Verzegeld", &long(&canary)));
+    let subject = match world.ask(&mut author, Command::Seal { space: SpaceId::Inbox, sealing }).unwrap() {
+        Reply::Sealed { subject, .. } => subject,
+        other => panic!("{other:?}"),
+    };
+    world.sync(&mut author);
+    let entropy = world.random.entropy();
+    world.server_mut().release(entropy, DAY).unwrap();
+    assert!(is_scrub_due(server.as_ref()).unwrap(), "what was held stands in the files in the order in which it came");
+    world.sync(&mut board);
+    world.sync(&mut author);
+    assert!(board.joined().open_sealed(SpaceId::Inbox, subject).unwrap().is_some(), "the board reads it");
+
+    // In the open it stands with its author only; elsewhere its sealed bytes must go.
+    let mut scanner = disks.scanner(&[&canary]);
+    let found = disks.assert_there(&scanner, "author", "before");
+    scanner.learn(&found);
+    disks.assert_gone(&scanner, "server", "sealed");
+    for place in world.server().replica().entries_of(SpaceId::Inbox, subject).unwrap() {
+        let entry = world.server().replica().entry(place).unwrap().unwrap();
+        if let Ok(Some(Record::Sealed(sealed))) = codec::decode(entry.kind, entry.kept.body().unwrap()) {
+            scanner.add(&sealed.bytes);
+        }
+    }
+    for name in ["server", "board"] {
+        let found = disks.assert_there(&scanner, name, "before");
+        scanner.learn(&found);
+    }
+
+    author.scrubs = false;
+    world.ask(&mut author, Command::Erase(subject)).unwrap();
+    disks.assert_there(&scanner, "author", "erased and not scrubbed");
+    assert!(scrub_if_due(author.store.as_ref()).unwrap());
+    disks.assert_gone(&scanner, "author", "scrubbed");
+    author.scrubs = true;
+    world.sync(&mut author);
+    let entropy = world.random.entropy();
+    world.server_mut().release(entropy, DAY).unwrap();
+    disks.assert_there(&scanner, "server", "erased and not scrubbed");
+    assert!(scrub_if_due(server.as_ref()).unwrap());
+    world.sync(&mut board);
+    world.sync(&mut author);
+    for name in ["server", "board", "author"] {
+        disks.assert_gone(&scanner, name, "at the end");
+    }
+    assert!(board.joined().open_sealed(SpaceId::Inbox, subject).unwrap().is_none());
+}
+
+#[test]
+fn an_old_copy_of_a_store_is_erased_again_before_anything_of_it_is_shown_or_served() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let mut world = World::with_store(61, Arc::clone(&store));
+    let mut author = world.join(Role::Resident);
+    let mut reader = world.join(Role::Resident);
+    world.sync(&mut author);
+    let open = contribute(&mut world, &mut author, "Stoep", "Woorden die weg moeten.");
+    let sealing = Sealing::Story(words("Verzegeld", "Ook deze."));
+    let sealed = match world.ask(&mut author, Command::Seal { space: SpaceId::Inbox, sealing }).unwrap() {
+        Reply::Sealed { subject, .. } => subject,
+        other => panic!("{other:?}"),
+    };
+    world.sync(&mut author);
+    world.sync(&mut reader);
+    let (old_server, old_author, old_reader) = (copy_of(store.as_ref()), author.copy(), reader.copy());
+    for subject in [open, sealed] {
+        world.ask(&mut author, Command::Erase(subject)).unwrap();
+    }
+    let later = contribute(&mut world, &mut author, "Later", "Ook teruggenomen, en nooit in de oude kopie.");
+    world.ask(&mut author, Command::Erase(later)).unwrap();
+    world.sync(&mut author);
+    // What the server's list says, and what the author's own says: sealed input is known by its author's first.
+    let mut list = erased::since(store.as_ref(), 0).unwrap();
+    list.extend(erased::since(author.store.as_ref(), 0).unwrap());
+    assert!([open, sealed, later].iter().all(|subject| list.iter().any(|one| one.subject == *subject)), "{list:?}");
+
+    let wijk = world.wijk;
+    assert!(erase_again(&old_server, wijk, Side::Server, &list).unwrap() >= 2);
+    assert_eq!(erase_again(&old_server, wijk, Side::Server, &list).unwrap(), 0, "once is enough");
+    assert!(is_scrub_due(old_server.as_ref()).unwrap());
+    world.restart_server_with(old_server);
+    let has_words = |world: &World, subject| {
+        let replica = world.server().replica();
+        let places = replica.entries_of(SpaceId::Open, subject).unwrap();
+        places.into_iter().any(|place| {
+            let entry = replica.entry(place).unwrap().unwrap();
+            entry.kind != Kind::TOMBSTONE && entry.kept.body().is_some()
+        })
+    };
+    assert!(!has_words(&world, open));
+
+    for (mut old, name) in [(old_author, "author"), (old_reader, "reader")] {
+        assert!(old.joined().line(open).unwrap().is_some(), "this test can fail");
+        assert!(App::erase_again(&old.store, &list).unwrap() >= 2, "{name}");
+        assert_eq!(App::erase_again(&old.store, &list).unwrap(), 0, "{name}");
+        assert!(is_scrub_due(old.store.as_ref()).unwrap(), "{name}");
+        old.restart();
+        for subject in [open, later] {
+            assert!(old.joined().line(subject).unwrap().is_none(), "{name}");
+        }
+        assert!(old.joined().own_sealed().unwrap().iter().all(|item| item.words.is_none()), "{name}");
+    }
+    // The chains go on, and words that are still somewhere are refused here.
+    world.sync(&mut author);
+    assert_eq!(world.sync(&mut reader).settled, Some(None));
+    assert!(!has_words(&world, open) && !has_words(&world, later));
 }

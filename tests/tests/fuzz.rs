@@ -51,6 +51,16 @@ fn whatever_members_push_the_server_and_phones_go_on_and_agree() {
 }
 
 #[test]
+fn any_records_of_who_belongs_give_the_same_members_in_any_order() {
+    hold("members");
+}
+
+#[test]
+fn sealed_bytes_open_to_what_was_sealed_or_not_at_all_and_their_readers_go_on() {
+    hold("sealed");
+}
+
+#[test]
 fn any_text_is_a_card_or_refused_and_a_card_reads_back_the_same() {
     hold("card");
 }

@@ -5,13 +5,20 @@ use std::sync::Arc;
 
 use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, ObjType, ROOT};
-use samenspraak_core::entry::Kind;
+use samenspraak_core::app::{Command, PeopleCommand, Reply};
 use samenspraak_core::entry::codec::Record;
+use samenspraak_core::entry::subject::{body_hash, tombstone_salt};
+use samenspraak_core::entry::{Header, Kind, Payload, Run, RunEntry, Tombstone};
 use samenspraak_core::gate::Verdict;
 use samenspraak_core::gate::change::{parse, preflight};
 use samenspraak_core::gate::fold::fold;
-use samenspraak_core::model::{Choice, Role, SpaceId};
+use samenspraak_core::model::{Choice, EntryId, RevocationReason, RevocationTarget, Role, SpaceId};
 use samenspraak_core::replica::{Hashes, Replica, RunBatch, Side};
+use samenspraak_core::store::MemoryStore;
+use samenspraak_core::sync::server::PushJob;
+use samenspraak_core::sync::wire::Frame;
+use samenspraak_tests::conversation::Conversation;
+use samenspraak_tests::world::{DAY, Phone, World};
 
 #[path = "../../core/tests/common/hostile.rs"]
 mod hostile;
@@ -78,4 +85,62 @@ fn a_second_entry_about_a_record_of_who_belongs_counts_neither_now_nor_after_a_r
     assert_eq!(server.members().directory(), None);
     let again = Replica::open(wijk.id, Side::Server, Arc::clone(server.store())).unwrap();
     assert_eq!(again.members().directory(), None);
+}
+
+/// What one of staff asks to erase is hidden at once and goes when a second one signs. A phone that started anew showed it
+/// again until then.
+#[test]
+fn what_one_of_staff_erases_stays_hidden_after_a_restart() {
+    let mut evening = Conversation::new();
+    let (subject, space) = (evening.contribution, SpaceId::Open);
+    let author = evening.administrator.joined().identity().key();
+    let head = evening.world.server().replica().head(space, author.id());
+    let (seq, prev) = head.map_or((0, EntryId::ZERO), |head| (head.seq + 1, head.id));
+    let body = Tombstone::Administrator { subject, ground: "Artikel 16".into() }.encode();
+    let (wijk, device, kind, extra) = (evening.world.wijk, author.id(), Kind::TOMBSTONE, Vec::new());
+    let hash = body_hash(&tombstone_salt(), device, seq, &body);
+    let header = Header { wijk, space, device, seq, prev, subject, kind, body_hash: hash, extra: vec![] };
+    let payload = Payload::Following { subject, body, hash: None };
+    let run = Run {
+        device,
+        first_seq: seq,
+        prev,
+        entries: vec![RunEntry { kind, payload, extra }],
+        signature: author.sign_entry(header.id()),
+    };
+    let batch = RunBatch { runs: vec![run], order: vec![] };
+    let (answers, _) = evening.world.server_mut().admit(&[PushJob { push: 0, space, batch }], DAY).unwrap();
+    assert!(matches!(&answers[..], [Frame::Receipt(_)]), "{answers:?}");
+    let Conversation { world, neighbour, .. } = &mut evening;
+    let shows = |phone: &mut Phone| phone.joined().contributions().unwrap().iter().any(|item| item.subject == subject);
+    assert!(shows(neighbour));
+    world.sync(neighbour);
+    assert!(!shows(neighbour));
+    neighbour.restart();
+    assert!(!shows(neighbour));
+}
+
+/// Whoever has the higher rank can take somebody out, whoever's card they came with.
+#[test]
+fn an_administrator_and_a_facilitator_take_out_who_came_with_a_facilitators_card() {
+    for role in [Role::Administrator, Role::Facilitator] {
+        let mut world = World::with_seed(9);
+        let (mut facilitator, mut remover) = (world.join(Role::Facilitator), world.join(role));
+        for phone in [&mut facilitator, &mut remover] {
+            assert_eq!(world.sync(phone).settled, Some(None));
+        }
+        let made = world.ask(&mut facilitator, Command::Invite { role: Role::Resident, count: 1 }).unwrap();
+        let Reply::Cards { secrets, .. } = made else { panic!("cards, not {made:?}") };
+        world.sync(&mut facilitator);
+        let mut guest = world.join_with(world.link(secrets[0].clone()), Arc::new(MemoryStore::new()));
+        for phone in [&mut guest, &mut remover] {
+            assert_eq!(world.sync(phone).settled, Some(None));
+        }
+        let (person, device) = (guest.joined().person(), guest.joined().identity().key().id());
+        let target = RevocationTarget::Person(person);
+        let revoke = PeopleCommand::Revoke { target, reason: RevocationReason::Abuse };
+        world.ask(&mut remover, revoke.into()).unwrap();
+        assert_eq!(world.sync(&mut remover).settled, Some(None));
+        assert!(!world.server().members().is_active(device), "taken out by somebody in the role {role:?}");
+    }
 }

@@ -112,8 +112,10 @@ fn a_circle_is_read_by_its_members_alone_and_not_by_one_who_was_taken_out() {
     let mut staff = world.join(Role::Facilitator);
     world.sync(&mut staff);
     let Reply::Circle(circle) = world.ask(&mut staff, Command::FoundCircle).unwrap() else { panic!() };
+    staff.restart();
     let invite = Command::InviteToCircle { circle, count: 2 };
     let Reply::CircleCards { secrets, .. } = world.ask(&mut staff, invite).unwrap() else { panic!() };
+    staff.restart();
     world.sync(&mut staff);
     let mut experts: Vec<Phone> = Vec::new();
     for secret in secrets {

@@ -22,7 +22,7 @@ impl App {
         match joined.duties() {
             Ok((outcomes, rows)) => {
                 if outcomes.is_empty() && rows.is_empty() {
-                    return;
+                    return self.settle(effects);
                 }
                 let mut batch = joined.replica.take_rows();
                 batch.append(rows);

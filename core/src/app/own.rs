@@ -7,7 +7,10 @@ use crate::entry::{EraseSecret, Kind, Seed, Tombstone};
 use crate::hash::Hash;
 use crate::model::closed::SEALED_BYTES_MAX;
 use crate::model::{GenerationId, Sealed, SealedWords, SpaceId, SubjectId, WijkId};
+use crate::replica::ReplicaError;
 use crate::seal::{self, Context, DropInner, ReceiptSecret, SealError, SealPublic};
+use crate::store::erased::{self, Erasure};
+use crate::store::{Batch, Store, Table};
 
 /// How far it got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,28 @@ pub struct OwnSealed {
     pub body: Option<Vec<u8>>,
     /// How far it got.
     pub stage: Stage,
+}
+
+/// Takes the words out of own sealed input that a list from elsewhere says was erased; an old copy of the store may have been put
+/// back. Returns how many still had them.
+pub(super) fn erase_again(store: &dyn Store, erasures: &[Erasure]) -> Result<usize, ReplicaError> {
+    let (mut rows, mut count) = (Batch::new(), 0);
+    for erasure in erasures.iter().filter(|erasure| erasure.kind == Kind::DROPPED) {
+        let key = erasure.subject.as_bytes().as_slice();
+        let Some(row) = store.get(Table::Own, key)? else { continue };
+        let own = OwnSealed::decode(&row).map_err(|cause| ReplicaError::Row { table: Table::Own, cause })?;
+        if own.words.is_some() || own.body.is_some() {
+            let own = OwnSealed { words: None, body: None, stage: Stage::Erased, ..own };
+            rows.put(Table::Own, key, own.encode());
+            count += 1;
+        }
+    }
+    if count > 0 {
+        let (key, value) = erased::note_cleared(store)?;
+        rows.put(Table::Meta, key, value);
+        store.commit(&rows)?;
+    }
+    Ok(count)
 }
 
 impl OwnSealed {

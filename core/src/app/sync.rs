@@ -32,12 +32,6 @@ pub(super) struct Taken {
     cursor: LogHead,
 }
 
-impl Taken {
-    pub(super) fn outcomes(&self) -> &[Outcome] {
-        &self.outcomes
-    }
-}
-
 impl App {
     pub(super) fn frame(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
         let result = match Frame::decode(bytes) {
@@ -300,7 +294,9 @@ impl App {
         self.speak_of_erasures(effects);
         let Some(joined) = &self.joined else { return };
         let Some(session) = &joined.session else { return };
-        if self.storing.is_none() && self.waiting.is_empty() && session.is_settled(&joined.replica) {
+        // What is owed to closed spaces goes on the same connection.
+        let owes = joined.duties_due;
+        if !owes && self.storing.is_none() && self.waiting.is_empty() && session.is_settled(&joined.replica) {
             effects.push(Effect::Settled { refusal: session.refusal() });
         }
     }
@@ -346,7 +342,7 @@ impl Joined {
 
 /// Whether something was erased by this, or may have been: one signature of two erases nothing, and confirming it does no
 /// harm.
-pub(super) fn is_erasure(outcome: &Outcome) -> bool {
+fn is_erasure(outcome: &Outcome) -> bool {
     outcome.kind == Kind::TOMBSTONE && outcome.verdict == Verdict::Present
 }
 

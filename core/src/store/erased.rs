@@ -6,21 +6,23 @@
 //! ```text
 //! erased/<number, 8 bytes>   [space, subject, kind, device]: what was erased, in order, from 0
 //! erased-count               how many there are
-//! scrubbed-count             how many there were when the last finished scrub began
+//! cleared-count              how often other rows were removed whose bytes, or whose order, must not stay either
+//! scrubbed-count             how many of both there were when the last finished scrub began
 //! ```
-//! A scrub is due while the two counts differ, or when the store was never scrubbed: before there were these rows, words
+//! A scrub is due while the counts differ, or when the store was never scrubbed: before there were these rows, words
 //! were erased and stayed in the files. The list is also what a shell copies to a place outside the store, to erase
 //! again in an old copy of it that was put back (`Replica::erase_again`). It holds ids and no secret.
 //!
 //! Must never call a store scrubbed for an erasure that was committed after the scrub began.
 
-use super::{Batch, Store, StoreError, Table};
+use super::{Batch, Op, Store, StoreError, Table};
 use crate::cbor::{CborError, Reader, Writer};
 use crate::entry::Kind;
 use crate::model::{DeviceId, SpaceId, SubjectId};
 
 const LIST: &[u8] = b"erased/";
 const COUNT: &[u8] = b"erased-count";
+const CLEARED: &[u8] = b"cleared-count";
 const SCRUBBED: &[u8] = b"scrubbed-count";
 /// Longest bytes of a space.
 const SPACE_BYTES_MAX: usize = 17;
@@ -100,6 +102,29 @@ pub fn note(
     Ok([(list_key(number), erasure.encode()), (COUNT.to_vec(), encode_count(number + 1))])
 }
 
+/// The row that notes that rows were removed whose bytes must leave the files, though nobody erased anything: what was held
+/// for a while only.
+///
+/// # Errors
+/// When the count can't be read.
+pub fn note_cleared(store: &dyn Store) -> Result<MetaRow, StoreError> {
+    let times = decode_count(store.get(Table::Meta, CLEARED)?)?.unwrap_or(0);
+    Ok((CLEARED.to_vec(), encode_count(times + 1)))
+}
+
+/// Whether a batch notes something that makes a scrub due once it is stored.
+#[must_use]
+pub fn is_noted(batch: &Batch) -> bool {
+    let is_count = |key: &[u8]| key == COUNT || key == CLEARED;
+    batch.ops().iter().any(|op| matches!(op, Op::Put { table: Table::Meta, key, .. } if is_count(key)))
+}
+
+/// Grows with everything that makes a scrub due.
+fn due_count(store: &dyn Store) -> Result<u64, StoreError> {
+    let cleared = decode_count(store.get(Table::Meta, CLEARED)?)?.unwrap_or(0);
+    Ok(count(store)?.saturating_add(cleared))
+}
+
 /// How many erasures a store has noted.
 ///
 /// # Errors
@@ -135,7 +160,7 @@ pub fn since(store: &dyn Store, from: u64) -> Result<Vec<Erasure>, StoreError> {
 /// When it can't be read.
 pub fn is_scrub_due(store: &dyn Store) -> Result<bool, StoreError> {
     let scrubbed = decode_count(store.get(Table::Meta, SCRUBBED)?)?;
-    Ok(scrubbed != Some(count(store)?))
+    Ok(scrubbed != Some(due_count(store)?))
 }
 
 /// Scrubs the store if that is due; returns whether it was. Commits may go on meanwhile.
@@ -144,13 +169,13 @@ pub fn is_scrub_due(store: &dyn Store) -> Result<bool, StoreError> {
 /// When it could not be finished: it stays due.
 pub fn scrub_if_due(store: &dyn Store) -> Result<bool, StoreError> {
     // Read before the scrub: what is erased from here on is for the next one.
-    let count = count(store)?;
-    if decode_count(store.get(Table::Meta, SCRUBBED)?)? == Some(count) {
+    let due = due_count(store)?;
+    if decode_count(store.get(Table::Meta, SCRUBBED)?)? == Some(due) {
         return Ok(false);
     }
     store.scrub()?;
     let mut batch = Batch::new();
-    batch.put(Table::Meta, SCRUBBED, encode_count(count));
+    batch.put(Table::Meta, SCRUBBED, encode_count(due));
     store.commit(&batch)?;
     Ok(true)
 }
@@ -173,6 +198,7 @@ mod tests {
         for (key, value) in note(erasure, |key| store.get(Table::Meta, key)).unwrap() {
             batch.put(Table::Meta, key, value);
         }
+        assert!(is_noted(&batch));
         store.commit(&batch).unwrap();
     }
 
@@ -233,6 +259,23 @@ mod tests {
         assert!(scrub_if_due(&store).unwrap());
         assert!(!is_scrub_due(&store).unwrap());
         assert_eq!(store.scrubs.load(Ordering::SeqCst), 3, "one for both erasures");
+    }
+
+    #[test]
+    fn rows_that_were_cleared_make_a_scrub_due_too() {
+        let store = Busy::default();
+        scrub_if_due(&store).unwrap();
+        for _ in 0..2 {
+            let (key, value) = note_cleared(&store).unwrap();
+            let mut batch = Batch::new();
+            batch.put(Table::Meta, key, value);
+            assert!(is_noted(&batch));
+            store.commit(&batch).unwrap();
+            noted(&store, &erasure(1));
+            assert!(scrub_if_due(&store).unwrap());
+            assert!(!is_scrub_due(&store).unwrap());
+        }
+        assert_eq!(since(&store, 0).unwrap().len(), 2, "only what was erased is listed");
     }
 
     #[test]

@@ -235,10 +235,10 @@ impl Thread {
         }
         match self.server.release(entropy(), today()) {
             Ok(grown) => {
-                // What takes sealed input back comes by a drop as well; and what was held is held no longer.
-                if self.store.note_erased()? {
-                    self.scrubber.is_due();
-                }
+                // What takes sealed input back comes by a drop as well. And what was held still stands in the files, in the
+                // order in which it came.
+                self.store.note_erased()?;
+                self.scrubber.is_due();
                 if !grown.is_empty() {
                     self.grown.send_modify(|count| *count += 1);
                 }
@@ -262,7 +262,8 @@ impl Thread {
                 if self.store.note_erased()? {
                     self.scrubber.is_due();
                 }
-                if grown.contains(&SpaceId::Members) {
+                // Closed spaces say themselves who is in.
+                if grown.iter().any(|space| *space == SpaceId::Members || space.is_closed()) {
                     let members = Arc::new(self.server.members().clone());
                     *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
                 }

@@ -20,3 +20,4 @@ mod server_kills;
 mod stopping;
 mod strangers;
 mod two_terminals;
+mod walk;

@@ -3,6 +3,7 @@
 //! It keeps every input that got to a new end ([`super::Ends`]) and changes those further. All that is random follows from
 //! the seed; only how far it gets depends on the machine.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{Ends, Target, hex};
@@ -20,10 +21,10 @@ const INPUT_BYTES_MAX: usize = 128 * 1024;
 pub struct Driven {
     /// Inputs that were given to the function.
     pub inputs: u64,
-    /// Different ends that were reached.
-    pub ends: usize,
-    /// How many of the inputs were kept because they reached a new one.
+    /// How many of the inputs were kept because they reached something new.
     pub kept: usize,
+    /// What was reached, with the number of different cases of it.
+    pub reached: BTreeMap<&'static str, usize>,
 }
 
 /// Runs a target for at least this long.
@@ -42,7 +43,9 @@ pub fn drive(target: &Target, seed: u64, time: Duration) -> Result<Driven, Strin
         let input = driver.next(&mut choose);
         driver.give(input, seed)?;
     }
-    Ok(Driven { inputs: driver.inputs, ends: driver.seen.0.len(), kept: driver.kept.len() })
+    let mut reached = BTreeMap::new();
+    driver.seen.0.iter().for_each(|(place, _)| *reached.entry(*place).or_insert(0) += 1);
+    Ok(Driven { inputs: driver.inputs, kept: driver.kept.len(), reached })
 }
 
 struct Driver<'t> {

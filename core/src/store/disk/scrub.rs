@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError};
 use super::files::{io_error, read_to, read_whole};
 use super::frame::{FrameView, HEADER_BYTES, Location, OpView, StoreId, index_key, write_frame};
 use super::index::Index;
-use super::journal::{IndexChange, Journal, write_fresh};
+use super::journal::{FRESH_SUFFIX, IndexChange, Journal, write_fresh};
 use super::replay::{Damage, Live, Reading, Segments, Until, replay};
 use super::{DiskStore, State};
 use crate::store::StoreError;
@@ -45,7 +45,13 @@ impl DiskStore {
         let dir = super::open::journal_dir(&self.dir);
         let read = replay(&dir, &segments, Until::RunningTo(seen.1), Reading::Strict)?;
         let sync_dir = || self.files.sync_dir(&dir).map_err(|error| io_error(&dir, error));
-        // An earlier call may have failed just before this.
+        // An earlier call may have failed just before this, or left a file behind that it could not remove.
+        for name in self.files.list(&dir).map_err(|error| io_error(&dir, error))? {
+            if name.ends_with(FRESH_SUFFIX) {
+                let path = dir.join(name);
+                self.files.remove(&path).map_err(|error| io_error(&path, error))?;
+            }
+        }
         sync_dir()?;
         if read.dead_values + read.deletions == 0 {
             return Ok(());

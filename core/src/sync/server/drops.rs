@@ -16,7 +16,7 @@ use crate::model::closed::SEALED_STEPS;
 use crate::model::{DeviceId, SpaceId};
 use crate::replica::{About, ReplicaError};
 use crate::seal::{DROP_BODY_BYTES_MAX, DropInner, open_drop};
-use crate::store::{Batch, Row, StoreError, Table};
+use crate::store::{Batch, Row, StoreError, Table, erased};
 use crate::sync::dropped_message;
 use crate::sync::wire::{Frame, RefusalCode};
 
@@ -175,6 +175,9 @@ impl Server {
         for row in held {
             rows.delete(Table::Held, row.key.as_slice());
         }
+        // Deleted rows stand in the files until a scrub, in the order in which they came.
+        let (key, value) = erased::note_cleared(self.replica.store().as_ref())?;
+        rows.put(Table::Meta, key, value);
         let appends: Vec<Append> = appends.into_values().collect();
         self.log.append(&appends, rows)?;
         self.replica.committed();
