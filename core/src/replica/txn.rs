@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rows::{self, EntryRow, Head, Kept, Place, SubjectRow};
+use super::rows::{self, EntryRow, Head, Place, SubjectRow};
 use super::{Replica, ReplicaError, Side};
 use crate::cbor::{CborError, Reader, Writer};
 use crate::entry::{Header, Kind, Salt};
 use crate::gate::Dep;
-use crate::gate::body::{self, ChangeFacts, Judgement, Known, SubjectFacts, SubjectState};
+use crate::gate::body::{self, ChangeFacts, Judgement, Known, SubjectFacts};
 use crate::membership::{Flip, Members};
-use crate::model::{DeviceId, EntryId, PersonId, SpaceId, SubjectId};
+use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
 use crate::store::{StoreError, Table, keys};
 
 pub(super) struct Txn<'r> {
@@ -182,11 +182,18 @@ impl<'r> Txn<'r> {
         self.delete(Table::Pending, place.encode());
     }
 
+    /// What the entry at `place` waits for.
+    pub(super) fn waiting_for(&self, place: Place) -> Result<Option<Dep>, ReplicaError> {
+        let row = self.get(Table::Pending, place.encode())?;
+        let decode = |row: Vec<u8>| rows::decode_dep(&row);
+        row.map(decode).transpose().map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })
+    }
+
     /// The entry at `place` waits no longer, whatever it waited for.
     pub(super) fn stop_waiting(&mut self, place: Place) -> Result<(), ReplicaError> {
-        let Some(row) = self.get(Table::Pending, place.encode())? else { return Ok(()) };
-        let dep = rows::decode_dep(&row).map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
-        self.waits_no_longer(dep, place);
+        if let Some(dep) = self.waiting_for(place)? {
+            self.waits_no_longer(dep, place);
+        }
         Ok(())
     }
 
@@ -212,32 +219,6 @@ impl<'r> Txn<'r> {
         }
     }
 
-    /// Whether an entry that counted still may: asked of records whose chain lost a role, not its whole standing.
-    pub(super) fn still_counts(&self, at: Place, row: &EntryRow) -> Result<bool, ReplicaError> {
-        if !self.members.stands_at(at.space, at.device, at.seq) {
-            return Ok(false);
-        }
-        let owner = self.subject_row(at.space, row.subject)?.and_then(|subject| subject.owner);
-        Ok(body::may_write(&self.members, (at.space, at.device, at.seq), row.kind, row.creates, owner))
-    }
-
-    /// Notes that somebody of staff wants a subject erased; returns whether it is to be erased now: two persons, one of them
-    /// an administrator.
-    pub(super) fn staff_wants_erased(
-        &mut self,
-        space: SpaceId,
-        subject: SubjectId,
-        person: PersonId,
-        administrator: bool,
-    ) -> Result<bool, ReplicaError> {
-        let key = keys::subject_staff(space, subject);
-        let mut staff = rows::decode_staff(self.get(Table::Subject, key.clone())?.as_deref())
-            .map_err(|cause| ReplicaError::Row { table: Table::Subject, cause })?;
-        *staff.entry(person).or_insert(false) |= administrator;
-        self.put(Table::Subject, key, rows::encode_staff(&staff));
-        Ok(staff.len() >= 2 && staff.values().any(|administrator| *administrator))
-    }
-
     /// The places of a subject's entries, the creating one first, those included that no store has yet.
     pub(super) fn places_of(&self, space: SpaceId, subject: SubjectId) -> Result<Vec<Place>, ReplicaError> {
         let creator = self.subject_row(space, subject)?.and_then(|row| row.creator);
@@ -249,7 +230,7 @@ impl<'r> Txn<'r> {
     }
 
     /// The keys that begin with `prefix`, those included that no store has yet: a server commits many pushes together.
-    fn keys_with(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+    pub(super) fn keys_with(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
         let rows = self.replica.store.scan(table, prefix, Some(&keys::after(prefix)), usize::MAX)?;
         let mut found: BTreeSet<Vec<u8>> = rows.into_iter().map(|row| row.key).collect();
         for rows in [&self.replica.uncommitted, &self.rows] {
@@ -263,40 +244,6 @@ impl<'r> Txn<'r> {
             }
         }
         Ok(found)
-    }
-
-    /// Drops all bodies of a subject that was erased. Its headers stay as stubs.
-    ///
-    /// `device` created it, as the tombstone proves; so its person is known even where the creating body never came.
-    pub(super) fn erase(
-        &mut self,
-        space: SpaceId,
-        subject: SubjectId,
-        kind: Kind,
-        device: DeviceId,
-    ) -> Result<(), ReplicaError> {
-        let known = self.subject_row(space, subject)?;
-        for place in self.places_of(space, subject)? {
-            if let Some(mut entry) = self.entry(place)?
-                && entry.kind != Kind::TOMBSTONE
-            {
-                entry.kept = Kept::Erased;
-                self.put(Table::Entry, place.encode(), entry.encode());
-                self.stop_waiting(place)?;
-            }
-        }
-        for key in self.keys_with(Table::Change, &keys::changes(subject))? {
-            self.delete(Table::Change, key);
-        }
-        let row = SubjectRow {
-            state: SubjectState::Erased,
-            kind: known.as_ref().map_or(kind, |row| row.kind),
-            creator: known.as_ref().and_then(|row| row.creator),
-            owner: known.as_ref().and_then(|row| row.owner).or_else(|| self.members.person_in(space, device)),
-            opening: None,
-        };
-        self.put(Table::Subject, keys::subject(space, subject), row.encode());
-        Ok(())
     }
 }
 
