@@ -1,6 +1,6 @@
 //! Who belongs: what the signed records of the space `members`, and those of the closed spaces about themselves, say.
 //!
-//! [`Members`] keeps every record that has a place and folds them ([`fold`]) into what counts; [`closed`] does the same for
+//! [`Members`] keeps every record that has a place and folds them (`fold`) into what counts; [`closed`] does the same for
 //! closed spaces. The result depends on the set of records, never on their order. What somebody *may do now* and what an
 //! entry at some place of a chain *may say* are two questions: a revocation answers the first at once, cuts the second.
 //! Not here: signatures of entries (the gate checks them before), and what the roles allow (`gate::rules`).
@@ -8,12 +8,13 @@
 pub mod card;
 pub mod closed;
 mod fold;
+mod lists;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use closed::{ClosedSpace, Enrolled};
-pub use fold::{DEVICES_PER_PERSON_MAX, Device, INVITATIONS_PER_DEVICE_MAX, ServerKey};
+pub use fold::{Card, DEVICES_PER_PERSON_MAX, Device, INVITATIONS_PER_DEVICE_MAX, ROOT_AUTHORITY, ServerKey, Source};
 
 use crate::entry::codec::{Record, join_message, person_of, wijk_id};
 use crate::entry::{Signature, sign};
@@ -238,11 +239,9 @@ impl Members {
         let Some(sources) = self.person(device).and_then(|person| self.folded.roles.get(&person)) else {
             return Vec::new();
         };
-        let ended = |source: &fold::Source| match source {
-            fold::Source::Card => false,
-            fold::Source::Grant(id) => {
-                self.folded.revocations.values().any(|r| r.target == RevocationTarget::Grant(*id))
-            }
+        let ended = |source: &Source| match source {
+            Source::Card => false,
+            Source::Grant(id) => self.folded.revocations.values().any(|r| r.target == RevocationTarget::Grant(*id)),
         };
         sources.iter().filter(|(_, from)| from.iter().any(|source| !ended(source))).map(|(role, _)| *role).collect()
     }

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::entry::Kind;
 use crate::entry::codec::Record;
-use crate::entry::{Kind, Tombstone};
 use crate::gate::Verdict;
 use crate::model::{Choice, Decision, EntryId, PersonId, SpaceId, SubjectId, Voice};
 use crate::replica::Place;
@@ -24,7 +24,7 @@ pub struct DocumentFacts {
     pub replaces: Option<SubjectId>,
 }
 
-/// One person's word within one subject of voice. Older ones stay, for the newest may cease to count.
+/// One person's newest word within one subject of voice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Spoken {
     subject: SubjectId,
@@ -93,8 +93,6 @@ pub struct View {
     /// Which text took the place of which; kept when either is erased, so that a line doesn't break.
     replaced: BTreeMap<SubjectId, SubjectId>,
     numbered: BTreeMap<EntryId, Numbered>,
-    /// What staff wants erased, by the entries that say so: hidden at once, also before a second one has signed.
-    hidden: BTreeMap<SubjectId, BTreeSet<EntryId>>,
 }
 
 impl View {
@@ -137,55 +135,9 @@ impl View {
                 }
                 self.decisions.insert(id, DecisionFacts { id, person, decision: decision.clone() });
             }
-            (Record::Tombstone(Tombstone::Owner { .. }), _) => self.erase(subject),
-            (Record::Tombstone(Tombstone::Administrator { .. }), _) => {
-                self.hidden.entry(subject).or_default().insert(id);
-            }
+            (Record::Tombstone(_), _) => self.erase(subject),
             _ => {}
         }
-    }
-
-    /// Takes back an entry that no longer counts: its chain was cut before it, or another branch stands in its place.
-    pub fn ceases(&mut self, place: Place, id: EntryId, subject: SubjectId) {
-        for documents in [&mut self.contributions, &mut self.meetings] {
-            if let Some(facts) = documents.get_mut(&subject) {
-                facts.entries.remove(&place);
-                if facts.entries.is_empty() {
-                    documents.remove(&subject);
-                    self.replaced.remove(&subject);
-                }
-            }
-        }
-        if let Some(key) = self.voice_subjects.get(&subject).copied()
-            && let Some(all) = self.voices.get_mut(&key)
-        {
-            all.retain(|spoken| spoken.id != id);
-            if !all.iter().any(|spoken| spoken.subject == subject) {
-                self.voice_subjects.remove(&subject);
-            }
-            if all.is_empty() {
-                self.voices.remove(&key);
-            }
-        }
-        if let Some(facts) = self.decisions.remove(&id) {
-            for about in &facts.decision.about {
-                if let Some(ids) = self.decided.get_mut(about) {
-                    ids.remove(&id);
-                }
-            }
-        }
-        if let Some(by) = self.hidden.get_mut(&subject) {
-            by.remove(&id);
-            if by.is_empty() {
-                self.hidden.remove(&subject);
-            }
-        }
-    }
-
-    /// Whether staff hid a subject, to have it erased.
-    #[must_use]
-    pub fn is_hidden(&self, subject: SubjectId) -> bool {
-        self.hidden.contains_key(&subject)
     }
 
     fn voice(&mut self, subject: SubjectId, id: EntryId, person: PersonId, voice: &Voice) {
@@ -195,8 +147,10 @@ impl View {
             return;
         }
         let all = self.voices.entry((voice.question, person)).or_default();
-        if !all.contains(&spoken) {
-            all.push(spoken);
+        match all.iter_mut().find(|known| known.subject == subject) {
+            Some(known) if (known.counter, known.id) < (spoken.counter, spoken.id) => *known = spoken,
+            Some(_) => {}
+            None => all.push(spoken),
         }
     }
 
@@ -227,28 +181,17 @@ impl View {
 
     /// All contributions.
     pub fn contributions(&self) -> impl Iterator<Item = (SubjectId, &DocumentFacts)> {
-        self.shown(&self.contributions)
+        self.contributions.iter().map(|(subject, facts)| (*subject, facts))
     }
 
     /// All meetings.
     pub fn meetings(&self) -> impl Iterator<Item = (SubjectId, &DocumentFacts)> {
-        self.shown(&self.meetings)
-    }
-
-    fn shown<'v>(
-        &'v self,
-        documents: &'v BTreeMap<SubjectId, DocumentFacts>,
-    ) -> impl Iterator<Item = (SubjectId, &'v DocumentFacts)> {
-        let shown = documents.iter().filter(|(subject, _)| !self.is_hidden(**subject));
-        shown.map(|(subject, facts)| (*subject, facts))
+        self.meetings.iter().map(|(subject, facts)| (*subject, facts))
     }
 
     /// One contribution or meeting.
     #[must_use]
     pub fn document(&self, subject: SubjectId) -> Option<(Kind, &DocumentFacts)> {
-        if self.is_hidden(subject) {
-            return None;
-        }
         let contribution = self.contributions.get(&subject).map(|facts| (Kind::CONTRIBUTION, facts));
         contribution.or_else(|| self.meetings.get(&subject).map(|facts| (Kind::MEETING, facts)))
     }

@@ -13,7 +13,7 @@ use crate::entry::sign::Key;
 use crate::entry::{Kind, codec::DocumentChange};
 use crate::gate::Verdict;
 use crate::model::{Content, EntryId, PersonId, SpaceId, SubjectId};
-use crate::replica::{EntryRow, Kept, News, Outcome, Place, Replica, ReplicaError, Side};
+use crate::replica::{EntryRow, Kept, Outcome, Place, Replica, ReplicaError, Side};
 use crate::store::log::{LogHead, decode_line};
 use crate::store::{Store, Table, keys};
 use crate::sync::phone::{Remembered, SPACES, Session};
@@ -183,12 +183,6 @@ impl Joined {
         for outcome in outcomes {
             if outcome.verdict != Verdict::Present {
                 self.sessions.remove(&outcome.subject);
-                if outcome.news == News::Again {
-                    self.view.ceases(outcome.place, outcome.id, outcome.subject);
-                    self.documents.remove(&outcome.subject);
-                    self.words.remove(&outcome.subject);
-                    changed.insert(outcome.subject);
-                }
                 continue;
             }
             let Some(record) = &outcome.record else { continue };

@@ -209,10 +209,11 @@ fn subject_allows(rule: &Rule, subject: Option<SubjectFacts>, creates: bool, hea
     match (subject, creates) {
         (None, true) => (rule.creates == Writers::Nobody).then_some(Judgement::Refused(Reason::Form)),
         (Some(_), true) => Some(Judgement::Refused(Reason::SubjectTaken)),
+        (None, false) if !rules::can_follow(rule.kind) => Some(Judgement::Refused(Reason::Final)),
         (None, false) => Some(Judgement::Pending(Dep::Subject(header.space, header.subject))),
         (Some(facts), false) => match facts.state {
             _ if facts.kind != header.kind => Some(Judgement::Refused(Reason::Form)),
-            _ if rule.follows == Writers::Nobody => Some(Judgement::Refused(Reason::Final)),
+            _ if !rules::can_follow(rule.kind) => Some(Judgement::Refused(Reason::Final)),
             SubjectState::Pending => Some(Judgement::Pending(Dep::Subject(header.space, header.subject))),
             SubjectState::Refused => Some(Judgement::Refused(Reason::SubjectRefused)),
             SubjectState::Live | SubjectState::Erased => None,

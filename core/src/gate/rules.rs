@@ -181,6 +181,12 @@ pub fn of(kind: Kind) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.kind == kind)
 }
 
+/// Whether a second entry about a subject of this kind can ever count.
+#[must_use]
+pub fn can_follow(kind: Kind) -> bool {
+    of(kind).is_none_or(|rule| rule.follows != Writers::Nobody)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

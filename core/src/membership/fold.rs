@@ -154,6 +154,8 @@ pub struct Folded {
     pub grants: BTreeMap<EntryId, Grant>,
     /// Revocations that count.
     pub revocations: BTreeMap<EntryId, Revocation>,
+    /// With which authority revocations that count were said.
+    said_with: BTreeMap<EntryId, u8>,
     /// Revocations that a higher rank took back.
     taken_back: BTreeSet<EntryId>,
     /// Cuts that count.
@@ -230,8 +232,34 @@ impl Folded {
 
     /// The highest rank a person was ever given. What was taken away still protects: an old grudge must not come into force
     /// on the day somebody leaves the board.
-    fn rank(&self, person: PersonId) -> u8 {
+    pub fn rank(&self, person: PersonId) -> u8 {
         self.roles.get(&person).into_iter().flatten().map(|(role, _)| role.rank()).max().unwrap_or(0)
+    }
+
+    /// Whether this is about the device's own person, or one of that person's devices.
+    pub fn is_own(&self, device: DeviceId, target: RevocationTarget) -> bool {
+        let person = self.person(device);
+        person.is_some()
+            && match target {
+                RevocationTarget::Device(target) => self.person(target) == person,
+                RevocationTarget::Person(target) => person == Some(target),
+                RevocationTarget::Grant(_) | RevocationTarget::Revocation(_) => false,
+            }
+    }
+
+    /// Whether an authority stands strictly above what would be taken away: asked for now, when all is folded.
+    pub fn outranks(&self, level: u8, target: RevocationTarget) -> bool {
+        let above = level >= Role::Facilitator.authority();
+        match target {
+            RevocationTarget::Device(device) => {
+                above && self.person(device).is_some_and(|person| level > self.rank(person))
+            }
+            RevocationTarget::Person(person) => above && self.rank(person) > 0 && level > self.rank(person),
+            RevocationTarget::Grant(id) => above && self.grants.get(&id).is_some_and(|grant| level > grant.role.rank()),
+            RevocationTarget::Revocation(id) => {
+                above && self.said_with.get(&id).is_some_and(|authority| level > *authority)
+            }
+        }
     }
 
     /// Whether nobody may join with this card any more.

@@ -14,7 +14,7 @@ use crate::entry::run::{Cursor, Rebuilt, RunError};
 use crate::entry::{Header, Kind, Run, Salt, Signature, sign};
 use crate::gate::body::{Judgement, SubjectState, is_document};
 use crate::gate::limits::BATCH_ENTRIES_MAX;
-use crate::gate::{Dep, Reason, Verdict};
+use crate::gate::{Dep, Reason, Verdict, rules};
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
 use crate::store::{Table, keys};
 
@@ -203,7 +203,7 @@ impl Replica {
             // In `members` a card lets somebody in, in closed spaces a right: what is said decides there (`header_allows`).
             let belongs = space == SpaceId::Members || space.is_closed() || self.members.is_member(run.device);
             let last = run.first_seq + run.entries.len() as u64;
-            if self.side == Side::Server && last > expected && self.is_over(space, run.device, expected) {
+            if self.side == Side::Server && last > expected && self.is_past_its_end(space, run.device, last - 1) {
                 return Err(BatchRefusal::Revoked { device: run.device });
             }
             if !belongs && self.members.person(run.device).is_none() {
@@ -249,13 +249,17 @@ impl Replica {
         Ok(rebuilt)
     }
 
-    /// Whether whoever writes with a key no longer belongs. What the author of the revocation had seen of its chain may still
-    /// come.
-    fn is_over(&self, space: SpaceId, key: DeviceId, next_seq: u64) -> bool {
-        let is_revoked = self.members.device_behind(space, key).is_some_and(|device| self.members.is_revoked(device))
-            || self.members.closed(space).is_some_and(|closed| closed.removed.contains_key(&key));
-        let before_end = || self.members.ends(space).iter().any(|(of, end)| *of == key && next_seq < *end);
-        is_revoked && !before_end()
+    /// Whether whoever writes with a key no longer belongs.
+    fn is_revoked(&self, space: SpaceId, key: DeviceId) -> bool {
+        self.members.device_behind(space, key).is_some_and(|device| self.members.is_revoked(device))
+            || self.members.closed(space).is_some_and(|closed| closed.removed.contains_key(&key))
+    }
+
+    /// Whether a revoked chain may not reach this far. What the author of the revocation had seen of it still counts, also
+    /// where it comes after the revocation: somebody who leaves, or a relay, may bring the last words later.
+    fn is_past_its_end(&self, space: SpaceId, key: DeviceId, last_seq: u64) -> bool {
+        let is_cut = !self.members.stands_at(space, key, u64::MAX);
+        self.is_revoked(space, key) && !(is_cut && self.members.stands_at(space, key, last_seq))
     }
 
     /// Compares an entry with what stands at its place, and its link with the chain's end.
@@ -359,6 +363,10 @@ fn place(
 pub(super) fn judge(txn: &mut Txn<'_>, entry: &Rebuilt) -> Result<Option<Judgement>, ReplicaError> {
     let Header { space, subject, .. } = entry.header;
     match &entry.body {
+        // A second entry of such a kind never counts. Waiting, a record of who belongs would be folded at the next start.
+        Some(_) if entry.unchecked && !rules::can_follow(entry.header.kind) => {
+            Ok(Some(Judgement::Refused(Reason::Final)))
+        }
         Some(_) if entry.unchecked => {
             let erased = txn.subject_row(space, subject)?.is_some_and(|row| row.state == SubjectState::Erased);
             Ok(Some(if erased { Judgement::Erased } else { Judgement::Pending(Dep::Subject(space, subject)) }))

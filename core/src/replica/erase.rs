@@ -6,14 +6,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::admit::BatchRefusal;
-use super::rows::{Kept, Place, SubjectRow};
+use super::rows::{Kept, Place};
 use super::txn::Txn;
 use crate::entry::codec::{self, Record};
 use crate::entry::{Kind, Tombstone};
 use crate::gate::Dep;
-use crate::gate::body::SubjectState;
 use crate::model::{DeviceId, PersonId, Role, SpaceId, SubjectId};
-use crate::store::{Table, keys};
 
 /// Persons of staff who must want it, one of them an administrator.
 const STAFF_MIN: usize = 2;
@@ -36,7 +34,7 @@ pub(super) fn erase(
             (row.kind, row.creator.map_or(DeviceId::ZERO, |(device, _)| device))
         }
     };
-    drop_bodies(txn, space, subject, kind, device)?;
+    txn.erase(space, subject, kind, device)?;
     // What waited for this subject waits no longer: it hangs on nothing now.
     wakes.push_back(Dep::Subject(space, subject));
     Ok(())
@@ -85,38 +83,4 @@ pub(super) fn tombstone(kind: Kind, body: &[u8]) -> Option<Tombstone> {
         Ok(Some(Record::Tombstone(tombstone))) => Some(tombstone),
         _ => None,
     }
-}
-
-/// Drops all bodies of a subject that was erased. Its headers stay as stubs.
-///
-/// `device` created it, as the tombstone proves; so its person is known even where the creating body never came.
-fn drop_bodies(
-    txn: &mut Txn<'_>,
-    space: SpaceId,
-    subject: SubjectId,
-    kind: Kind,
-    device: DeviceId,
-) -> Result<(), BatchRefusal> {
-    let known = txn.subject_row(space, subject)?;
-    for place in txn.places_of(space, subject)? {
-        if let Some(mut entry) = txn.entry(place)?
-            && entry.kind != Kind::TOMBSTONE
-        {
-            entry.kept = Kept::Erased;
-            txn.put(Table::Entry, place.encode(), entry.encode());
-            txn.stop_waiting(place)?;
-        }
-    }
-    for key in txn.keys_with(Table::Change, &keys::changes(subject))? {
-        txn.delete(Table::Change, key);
-    }
-    let row = SubjectRow {
-        state: SubjectState::Erased,
-        kind: known.as_ref().map_or(kind, |row| row.kind),
-        creator: known.as_ref().and_then(|row| row.creator),
-        owner: known.as_ref().and_then(|row| row.owner).or_else(|| txn.members().person_in(space, device)),
-        opening: None,
-    };
-    txn.put(Table::Subject, keys::subject(space, subject), row.encode());
-    Ok(())
 }

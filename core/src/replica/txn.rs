@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rows::{self, EntryRow, Head, Place, SubjectRow};
+use super::rows::{self, EntryRow, Head, Kept, Place, SubjectRow};
 use super::{Replica, ReplicaError, Side};
 use crate::cbor::{CborError, Reader, Writer};
 use crate::entry::{Header, Kind, Salt};
 use crate::gate::Dep;
-use crate::gate::body::{self, ChangeFacts, Judgement, Known, SubjectFacts};
+use crate::gate::body::{self, ChangeFacts, Judgement, Known, SubjectFacts, SubjectState};
 use crate::membership::{Flip, Members};
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
 use crate::store::{StoreError, Table, keys};
@@ -244,6 +244,40 @@ impl<'r> Txn<'r> {
             }
         }
         Ok(found)
+    }
+
+    /// Drops all bodies of a subject that was erased. Its headers stay as stubs.
+    ///
+    /// `device` created it, as the tombstone proves; so its person is known even where the creating body never came.
+    pub(super) fn erase(
+        &mut self,
+        space: SpaceId,
+        subject: SubjectId,
+        kind: Kind,
+        device: DeviceId,
+    ) -> Result<(), ReplicaError> {
+        let known = self.subject_row(space, subject)?;
+        for place in self.places_of(space, subject)? {
+            if let Some(mut entry) = self.entry(place)?
+                && entry.kind != Kind::TOMBSTONE
+            {
+                entry.kept = Kept::Erased;
+                self.put(Table::Entry, place.encode(), entry.encode());
+                self.stop_waiting(place)?;
+            }
+        }
+        for key in self.keys_with(Table::Change, &keys::changes(subject))? {
+            self.delete(Table::Change, key);
+        }
+        let row = SubjectRow {
+            state: SubjectState::Erased,
+            kind: known.as_ref().map_or(kind, |row| row.kind),
+            creator: known.as_ref().and_then(|row| row.creator),
+            owner: known.as_ref().and_then(|row| row.owner).or_else(|| self.members.person_in(space, device)),
+            opening: None,
+        };
+        self.put(Table::Subject, keys::subject(space, subject), row.encode());
+        Ok(())
     }
 }
 

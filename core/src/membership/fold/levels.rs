@@ -142,7 +142,7 @@ impl Folded {
             .filter(|(statement, revocation)| {
                 self.authority_at(statement.device, statement.seq) == level
                     && !self.taken_back.contains(&statement.id)
-                    && self.is_own(statements, statement.device, revocation)
+                    && self.is_about_own(statements, statement.device, revocation)
             })
             .collect();
         // The cuts first, all of them from what stood before: two devices that revoke each other are judged alike.
@@ -150,13 +150,12 @@ impl Folded {
         self.take_cuts(statements, &by_own);
         for (statement, revocation) in own {
             if self.stands_at(SpaceId::Members, statement.device, statement.seq) {
-                self.counts.insert(statement.id);
-                self.revocations.insert(statement.id, revocation.clone());
+                self.revoke(statement, level, revocation);
             }
         }
     }
 
-    fn is_own(&self, statements: &Statements, device: DeviceId, revocation: &Revocation) -> bool {
+    fn is_about_own(&self, statements: &Statements, device: DeviceId, revocation: &Revocation) -> bool {
         let person = self.person(device);
         person.is_some()
             && match revocation.target {
@@ -295,9 +294,8 @@ impl Folded {
                 }
                 match revocation.target {
                     RevocationTarget::Revocation(id) => back.push((statement, id)),
-                    _ if self.outranks(statements, level, revocation) => {
-                        self.counts.insert(statement.id);
-                        self.revocations.insert(statement.id, revocation.clone());
+                    _ if self.is_above(statements, level, revocation) => {
+                        self.revoke(statement, level, revocation);
                     }
                     _ => {}
                 }
@@ -314,9 +312,15 @@ impl Folded {
         self.revocations = revocations;
     }
 
+    fn revoke(&mut self, statement: &Statement, level: u8, revocation: &Revocation) {
+        self.counts.insert(statement.id);
+        self.said_with.insert(statement.id, level);
+        self.revocations.insert(statement.id, revocation.clone());
+    }
+
     /// Whether what is taken away ranks lower. What lower levels will still give is lower too, so a person needs not be known
     /// by now.
-    fn outranks(&self, statements: &Statements, level: u8, revocation: &Revocation) -> bool {
+    fn is_above(&self, statements: &Statements, level: u8, revocation: &Revocation) -> bool {
         match revocation.target {
             RevocationTarget::Device(device) => {
                 claimed(statements, device).is_some_and(|person| level > self.rank(person))
