@@ -21,11 +21,12 @@ use crate::entry::codec::{Record, join_message, person_of, wijk_id};
 use crate::entry::{Signature, sign};
 use crate::gate::{Dep, Reason};
 use crate::model::*;
+use crate::sync::epoch_message;
 use closed::ClosedSpaces;
 use fold::{Folded, Statement, Statements, fold};
 
 /// What the records say together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Members {
     wijk: WijkId,
     statements: Statements,
@@ -53,9 +54,11 @@ pub enum Answer {
 /// A record that began or ceased to count because of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Flip {
+    /// Where it is said: `members` or a closed space.
+    pub space: SpaceId,
     /// Who wrote it.
     pub device: DeviceId,
-    /// Where in its chain in `members`.
+    /// Where in its chain there.
     pub seq: u64,
     /// Whether it counts now.
     pub counts: bool,
@@ -70,6 +73,8 @@ pub struct Asked<'r> {
     pub seq: u64,
     /// The entry.
     pub id: EntryId,
+    /// Its subject.
+    pub subject: SubjectId,
     /// What it says.
     pub record: &'r Record,
     /// Its bytes.
@@ -124,8 +129,8 @@ impl Members {
         self.folded.directory.as_ref().map(|(_, directory)| directory)
     }
 
-    /// Organisations with the entries that name them.
-    pub fn organisations(&self) -> impl Iterator<Item = (EntryId, &Organisation)> {
+    /// Organisations by their subjects, which grants to their representatives name.
+    pub fn organisations(&self) -> impl Iterator<Item = (SubjectId, &Organisation)> {
         self.folded.organisations.iter().map(|(id, organisation)| (*id, organisation))
     }
 
@@ -189,15 +194,24 @@ impl Members {
         self.is_member(device) && !self.is_revoked(device)
     }
 
-    /// Whether a device or its person was revoked.
+    /// Whether a device or its person was revoked, or the device came with a card that a revoked one made after its end.
     #[must_use]
     pub fn is_revoked(&self, device: DeviceId) -> bool {
         let person = self.folded.person(device);
-        self.folded.revocations.values().any(|revocation| match revocation.target {
+        let is_named = self.folded.revocations.values().any(|revocation| match revocation.target {
             RevocationTarget::Device(target) => target == device,
             RevocationTarget::Person(target) => person == Some(target),
-            RevocationTarget::Grant(_) => false,
-        })
+            RevocationTarget::Grant(_) | RevocationTarget::Revocation(_) => false,
+        });
+        is_named || !self.folded.stands_at(SpaceId::Members, device, 0)
+    }
+
+    /// Revocations that count and are about this device, its person or one of the person's grants.
+    #[must_use]
+    pub fn revocations_of(&self, device: DeviceId) -> Vec<(EntryId, &Revocation)> {
+        let all = self.folded.revocations.iter();
+        let of = all.filter(|(_, revocation)| self.devices_of(revocation.target).contains(&device));
+        of.map(|(id, revocation)| (*id, revocation)).collect()
     }
 
     /// Number of devices that joined.
@@ -243,16 +257,22 @@ impl Members {
     #[must_use]
     pub fn roles_at(&self, space: SpaceId, key: DeviceId, seq: u64) -> Vec<Role> {
         match self.device_behind(space, key) {
-            Some(device) if space.is_closed() => {
+            Some(_) if space.is_closed() => {
                 if !self.closed.stands_at(space, key, seq) {
                     return Vec::new();
                 }
-                let roles = self.person(device).and_then(|person| self.folded.roles.get(&person));
-                roles.into_iter().flat_map(|roles| roles.keys().copied()).collect()
+                self.roles_ever(space, key)
             }
             Some(device) => self.folded.roles_at(space, device, seq),
             None => Vec::new(),
         }
+    }
+
+    /// The roles that whoever writes with a key was ever given, whatever was taken away since.
+    #[must_use]
+    pub fn roles_ever(&self, space: SpaceId, key: DeviceId) -> Vec<Role> {
+        let roles = self.person_in(space, key).and_then(|person| self.folded.roles.get(&person));
+        roles.into_iter().flat_map(|roles| roles.keys().copied()).collect()
     }
 
     /// Whether this device may read a space at the server.
@@ -296,7 +316,10 @@ impl Members {
     /// The entry that stands at a place where the server saw two.
     #[must_use]
     pub fn fork_winner(&self, space: SpaceId, key: DeviceId, seq: u64) -> Option<EntryId> {
-        self.folded.forks.get(&(space, key, seq)).map(|(_, id)| *id)
+        match self.closed.space(space) {
+            Some(closed) if space.is_closed() => closed.forks.get(&(key, seq)).map(|(_, id)| *id),
+            _ => self.folded.forks.get(&(space, key, seq)).map(|(_, id)| *id),
+        }
     }
 
     /// Whether the server said which of two entries at a place stands.
@@ -329,6 +352,22 @@ impl Members {
             || self.closed.is_cut(space, key, target)
     }
 
+    /// Chains of a space that are cut, and how many of their entries stand before it.
+    #[must_use]
+    pub fn ends(&self, space: SpaceId) -> Vec<(DeviceId, u64)> {
+        if space.is_closed() {
+            return self.closed.space(space).map(ClosedSpace::ends).unwrap_or_default();
+        }
+        let cuts = self.folded.cuts.iter().filter(|((of, _), _)| *of == space);
+        let ends = cuts.filter_map(|((_, device), cuts)| Some((*device, cuts.values().map(|cut| cut.entries).min()?)));
+        let late = self
+            .folded
+            .devices
+            .iter()
+            .filter(|(id, device)| device.made_at.is_some() && !self.folded.stands_at(SpaceId::Members, **id, 0));
+        ends.chain(late.map(|(device, _)| (*device, 0))).collect()
+    }
+
     /// The devices a revocation is about.
     #[must_use]
     pub fn devices_of(&self, target: RevocationTarget) -> Vec<DeviceId> {
@@ -336,8 +375,24 @@ impl Members {
             RevocationTarget::Device(device) => return vec![device],
             RevocationTarget::Person(person) => Some(person),
             RevocationTarget::Grant(id) => self.folded.grants.get(&id).map(|grant| grant.person),
+            RevocationTarget::Revocation(_) => None,
         };
-        self.folded.devices.iter().filter(|(_, device)| Some(device.person) == person).map(|(id, _)| *id).collect()
+        person.map(|person| self.devices_of_person(person)).unwrap_or_default()
+    }
+
+    /// The devices of a person.
+    #[must_use]
+    pub fn devices_of_person(&self, person: PersonId) -> Vec<DeviceId> {
+        self.folded.devices.iter().filter(|(_, device)| device.person == person).map(|(id, _)| *id).collect()
+    }
+
+    /// The keys that a device brought into closed spaces.
+    #[must_use]
+    pub fn closed_keys(&self, device: DeviceId) -> Vec<(SpaceId, DeviceId)> {
+        let spaces = self.closed.spaces();
+        let keys =
+            spaces.flat_map(|(space, closed)| closed.enrolled.iter().map(move |(key, e)| (space, *key, e.device)));
+        keys.filter(|(.., behind)| *behind == device).map(|(space, key, _)| (space, key)).collect()
     }
 
     /// Takes a record of the space `members`; returns what becomes of it, and which others it made count or cease to.
@@ -352,28 +407,61 @@ impl Members {
         {
             return (answer, Vec::new());
         }
-        let record = Arc::new(asked.record.clone());
-        let statement = Statement { device: asked.device, seq: asked.seq, id: asked.id, record };
-        if self.folded.take_simple(self.wijk, &statement) {
-            self.statements.insert((asked.device, asked.seq), statement);
-            return (Answer::Counts, Vec::new());
-        }
+        let statement = self.statement(asked);
+        let is_simple = self.folded.take_simple(&self.statements, &statement);
         self.statements.insert((asked.device, asked.seq), statement);
-        let flips = self.refold(Some(asked.id));
-        if self.folded.counts.contains(&asked.id) {
-            return (Answer::Counts, flips);
+        let mut flips = Vec::new();
+        if !is_simple {
+            flips = self.refold(asked.id);
         }
-        (Answer::Waits(self.waits_for(asked.device, asked.record)), flips)
+        // Closed spaces say who is in them by who belongs to the wijk.
+        if !is_simple || self.closed.is_waiting() {
+            flips.extend(self.refold_closed());
+        }
+        match self.folded.counts.contains(&asked.id) {
+            true => (Answer::Counts, flips),
+            false => (Answer::Waits(self.waits_for(asked.device, asked.record)), flips),
+        }
     }
 
-    /// Takes a record that is known to have its form, when a replica is opened; [`Members::folded`] must follow.
-    pub(crate) fn insert(&mut self, device: DeviceId, seq: u64, id: EntryId, record: Record) {
-        self.statements.insert((device, seq), Statement { device, seq, id, record: Arc::new(record) });
+    /// Takes a record that a closed space says of itself.
+    pub fn admit_closed(&mut self, space: SpaceId, asked: &Asked<'_>, is_server: bool) -> (Answer, Vec<Flip>) {
+        if let Some(answer) = self.closed.refuses(self, space, asked, is_server) {
+            return (answer, Vec::new());
+        }
+        let statement = self.statement(asked);
+        self.closed.insert(space, statement);
+        let flips = self.refold_space(space, Some(asked.id));
+        match self.closed.counts(space, asked.id) {
+            true => (Answer::Counts, flips),
+            false => (Answer::Waits(self.closed.waits_for(space, asked)), flips),
+        }
     }
 
-    /// Folds what [`Members::insert`] brought.
-    pub(crate) fn folded(&mut self) {
-        self.folded = fold(self.wijk, &self.statements);
+    /// Folds records of `members` and closed spaces that are known to have their form: those that a store keeps.
+    pub fn take_all<'r>(&mut self, records: impl IntoIterator<Item = (SpaceId, Asked<'r>)>) {
+        for (space, asked) in records {
+            let statement = self.statement(&asked);
+            match space {
+                SpaceId::Members => drop(self.statements.insert((asked.device, asked.seq), statement)),
+                _ => self.closed.insert(space, statement),
+            }
+        }
+        self.folded = fold(&self.statements);
+        drop(self.refold_closed());
+    }
+
+    /// Forgets what a chain says from a place on: it was another branch than the one that stands. Returns which other records
+    /// count or cease to.
+    pub fn forget(&mut self, space: SpaceId, device: DeviceId, from: u64) -> Vec<Flip> {
+        if space != SpaceId::Members {
+            self.closed.forget(space, device, from);
+            return self.refold_space(space, None);
+        }
+        self.statements.retain(|(author, seq), _| *author != device || *seq < from);
+        let mut flips = self.refold(EntryId::ZERO);
+        flips.extend(self.refold_closed());
+        flips
     }
 
     /// Whether a record of `members` counts.
@@ -382,16 +470,42 @@ impl Members {
         self.folded.counts.contains(&id)
     }
 
-    fn refold(&mut self, but: Option<EntryId>) -> Vec<Flip> {
-        let folded = fold(self.wijk, &self.statements);
+    fn statement(&self, asked: &Asked<'_>) -> Statement {
+        let own_person = match asked.record {
+            Record::Join(join) => join.person == person_of(self.wijk, asked.device),
+            _ => false,
+        };
+        let Asked { device, seq, id, subject, record, .. } = *asked;
+        Statement { device, seq, id, subject, record: Arc::new(record.clone()), own_person }
+    }
+
+    /// Folds anew; returns what flipped but for the record that is just being asked about.
+    fn refold(&mut self, but: EntryId) -> Vec<Flip> {
+        let folded = fold(&self.statements);
         let before = std::mem::replace(&mut self.folded, folded);
         let changed: BTreeSet<EntryId> = before.counts.symmetric_difference(&self.folded.counts).copied().collect();
-        if changed.iter().all(|id| Some(*id) == but) {
+        if changed.iter().all(|id| *id == but) {
             return Vec::new();
         }
-        let flipped = self.statements.values().filter(|s| changed.contains(&s.id) && Some(s.id) != but);
+        let flipped = self.statements.values().filter(|s| changed.contains(&s.id) && s.id != but);
         let counts = |id| self.folded.counts.contains(&id);
-        flipped.map(|s| Flip { device: s.device, seq: s.seq, counts: counts(s.id) }).collect()
+        let flip = |s: &Statement| Flip { space: SpaceId::Members, device: s.device, seq: s.seq, counts: counts(s.id) };
+        flipped.map(flip).collect()
+    }
+
+    fn refold_closed(&mut self) -> Vec<Flip> {
+        let spaces: Vec<SpaceId> = self.closed.spaces().map(|(space, _)| space).collect();
+        spaces.into_iter().flat_map(|space| self.refold_space(space, None)).collect()
+    }
+
+    fn refold_space(&mut self, space: SpaceId, but: Option<EntryId>) -> Vec<Flip> {
+        let mut closed = std::mem::take(&mut self.closed);
+        let mut flips = closed.refold(self, space);
+        self.closed = closed;
+        if let Some(but) = but {
+            flips.retain(|(id, _)| *id != but);
+        }
+        flips.into_iter().map(|(_, flip)| flip).collect()
     }
 
     /// What can never become right, whatever comes.
@@ -401,33 +515,30 @@ impl Members {
             Record::Genesis(root) if wijk_id(asked.body) != self.wijk || *root != asked.device => {
                 never(Reason::OtherGenesis)
             }
-            Record::Server(_) => match self.root() {
-                Some(root) if root != asked.device => never(Reason::Rank),
-                _ => None,
-            },
             Record::Join(join) => {
                 let message = join_message(self.wijk, asked.device, join.person, &join.encryption_key);
                 let card = DeviceId::new(*join.invitation.as_bytes());
                 if !sign::verify(card, &message, &Signature(join.proof)) {
-                    return never(Reason::FalseCard);
-                }
-                let gives = self.folded.cards.get(&join.invitation).map(|card| card.gives);
-                // A device joins once, with the first thing it says; and a card for a role gives a person of its own.
-                let own = join.person == person_of(self.wijk, asked.device);
-                let as_other = !own && matches!(gives, Some(Gives::Role(_)));
-                if asked.seq != 0 && self.folded.devices.contains_key(&asked.device) {
+                    never(Reason::FalseCard)
+                } else if asked.seq != 0 {
+                    // A device joins once, with the first thing it says.
                     never(Reason::Final)
-                } else if asked.seq != 0 || as_other {
-                    never(Reason::Form)
                 } else {
                     None
                 }
             }
-            // Circles and persons announce their keys among themselves.
+            Record::Epoch(epoch) => {
+                let message = epoch_message(self.wijk, &epoch.epoch, asked.device);
+                let is_true = sign::verify(epoch.identity, &message, &Signature(epoch.certificate));
+                (!is_true).then_some(Answer::Never(Reason::Form))
+            }
+            // Circles and persons announce their keys among themselves, and what the server says of a closed space's chains
+            // stands there.
             Record::Generation(generation) if !matches!(generation.space, SpaceId::Board | SpaceId::Inbox) => {
                 never(Reason::Space)
             }
             Record::Cut(cut) if cut.end.space.is_closed() => never(Reason::Space),
+            Record::Settlement(Settlement::Fork { space, .. }) if space.is_closed() => never(Reason::Space),
             _ => None,
         }
     }
@@ -448,13 +559,5 @@ impl Members {
             Record::Join(join) => Dep::Card(join.invitation),
             _ => self.person(device).map_or(Dep::Device(device), Dep::Role),
         }
-    }
-
-    /// Takes a record that a closed space says of itself.
-    pub fn admit_closed(&mut self, space: SpaceId, asked: &Asked<'_>) -> Answer {
-        let mut closed = std::mem::take(&mut self.closed);
-        let answer = closed.admit(self, space, asked);
-        self.closed = closed;
-        answer
     }
 }

@@ -9,10 +9,13 @@
 
 mod admit;
 mod again;
+mod built_on;
+mod erase;
 pub mod rows;
 mod runs;
 mod standing;
 mod txn;
+mod wake;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,7 +32,7 @@ use crate::entry::subject::{body_hash, creator, subject_id, tombstone_salt};
 use crate::entry::{EraseSecret, Header, Kind, Salt, Seed};
 use crate::gate::Dep;
 use crate::gate::body::{SubjectState, is_membership};
-use crate::membership::{Answer, Asked, Members};
+use crate::membership::{Asked, Members};
 use crate::model::{DeviceId, EntryId, PersonId, SpaceId, SubjectId, WijkId};
 use crate::store::{Batch, Row, Store, StoreError, Table, keys};
 
@@ -122,39 +125,24 @@ impl Replica {
         Ok(replica)
     }
 
-    /// Folds the stored members anew: all records that have a place, whether they count or wait. Closed spaces come after,
-    /// for what they say of themselves depends on who belongs.
+    /// Folds the stored members anew: all records that have a place, whether they count or wait.
     fn fold_members(&mut self) -> Result<(), ReplicaError> {
         // This phone's own join waits for the server's log, so nobody belongs by it yet.
         let unlogged: BTreeSet<Place> =
             self.waiting.iter().filter(|(dep, _)| matches!(dep, Dep::Log(_))).flat_map(|(_, at)| at.clone()).collect();
-        self.walk(Table::Entry, &keys::space(SpaceId::Members), |replica, row| {
-            if let Some((place, id, record, _)) = membership_row(&row)?
-                && !unlogged.contains(&place)
-            {
-                replica.members.insert(place.device, place.seq, id, record);
-            }
-            Ok(())
-        })?;
-        self.members.folded();
-        let mut left = Vec::new();
-        for space in CLOSED_PREFIXES {
-            self.walk(Table::Entry, space, |_, row| {
-                left.extend(membership_row(&row)?);
+        let mut said = Vec::new();
+        let prefixes = [keys::space(SpaceId::Members)].into_iter().chain(CLOSED_PREFIXES.map(<[u8]>::to_vec));
+        for prefix in prefixes {
+            self.walk(Table::Entry, &prefix, |_, row| {
+                said.extend(membership_row(&row)?.filter(|said| !unlogged.contains(&said.place)));
                 Ok(())
             })?;
         }
-        // Their order in the store isn't the order they came in, so those that wait are asked again until none moves.
-        loop {
-            let before = left.len();
-            left.retain(|(place, id, record, body)| {
-                let asked = Asked { device: place.device, seq: place.seq, id: *id, record, body };
-                !matches!(self.members.admit_closed(place.space, &asked), Answer::Counts)
-            });
-            if left.len() == before {
-                return Ok(());
-            }
-        }
+        self.members.take_all(said.iter().map(|Said { place, id, subject, record, body }| {
+            let Place { space, device, seq } = *place;
+            (space, Asked { device, seq, id: *id, subject: *subject, record, body })
+        }));
+        Ok(())
     }
 
     /// Calls `each` for every committed row whose key begins with `prefix`.
@@ -417,10 +405,17 @@ impl Replica {
     }
 }
 
-type MembershipRow = (Place, EntryId, Record, Vec<u8>);
+/// A stored record about who belongs.
+struct Said {
+    place: Place,
+    id: EntryId,
+    subject: SubjectId,
+    record: Record,
+    body: Vec<u8>,
+}
 
 /// A stored record about who belongs that counts or waits; nothing for other rows.
-fn membership_row(row: &Row) -> Result<Option<MembershipRow>, ReplicaError> {
+fn membership_row(row: &Row) -> Result<Option<Said>, ReplicaError> {
     let entry = EntryRow::decode(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Entry, cause })?;
     let (Some(place), Kept::Present(body) | Kept::Pending(body)) = (Place::decode(&row.key), entry.kept) else {
         return Ok(None);
@@ -429,7 +424,7 @@ fn membership_row(row: &Row) -> Result<Option<MembershipRow>, ReplicaError> {
         return Ok(None);
     }
     let record = codec::decode(entry.kind, &body).ok().flatten();
-    Ok(record.map(|record| (place, entry.id, record, body)))
+    Ok(record.map(|record| Said { place, id: entry.id, subject: entry.subject, record, body }))
 }
 
 /// What a new entry is about.

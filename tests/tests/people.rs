@@ -269,7 +269,7 @@ fn a_party_speaks_for_an_organisation_that_the_wijk_knows() {
     world.ask(&mut administrator, grant(Role::Party, Some(organisation))).unwrap();
     synced(&mut world, &mut administrator);
     synced(&mut world, &mut member);
-    let known = member.joined().organisations().unwrap();
+    let known = member.joined().organisations();
     assert_eq!(
         known.iter().map(|known| (known.subject, known.name.as_str())).collect::<Vec<_>>(),
         [(organisation, "Huurders Samen")]

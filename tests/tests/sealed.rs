@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use samenspraak_core::app::own::Stage;
-use samenspraak_core::app::{Command, OwnState, Reply, Sealing};
+use samenspraak_core::app::{Command, OwnState, PeopleCommand, Reply, Sealing};
 use samenspraak_core::membership::circle::CircleLink;
 use samenspraak_core::model::*;
 use samenspraak_core::seal::ReceiptSecret;
@@ -66,7 +66,7 @@ fn a_story_sealed_without_a_network_is_answered_to_whoever_holds_the_receipt() {
 }
 
 #[test]
-fn a_second_board_member_reads_what_came_before() {
+fn a_second_board_member_reads_what_came_before_and_one_who_left_nothing_that_came_after() {
     let mut world = World::with_seed(32);
     let mut first = world.join(Role::Board);
     world.sync(&mut first);
@@ -83,6 +83,26 @@ fn a_second_board_member_reads_what_came_before() {
     }
     world.sync(&mut second);
     assert_eq!(texts(&mut second, SpaceId::Inbox), [Some("een".to_owned())]);
+
+    let device = first.joined().identity().key().id();
+    let target = RevocationTarget::Device(device);
+    world.root_says(PeopleCommand::Revoke { target, reason: RevocationReason::Left }.into());
+    world.sync(&mut second);
+    world.sync(&mut amina);
+    seal(&mut world, &mut amina, SpaceId::Inbox, "twee");
+    world.sync(&mut amina);
+    release(&mut world);
+    world.sync(&mut second);
+    assert_eq!(texts(&mut second, SpaceId::Inbox), [Some("een".to_owned()), Some("twee".to_owned())]);
+    assert!(world.server().members().is_revoked(device));
+    let synced = world.sync(&mut first);
+    assert!(matches!(synced.settled, Some(Some(_))), "{synced:?}");
+    assert_eq!(texts(&mut first, SpaceId::Inbox), [Some("een".to_owned())]);
+    // Even with every byte of the server's store: the key isn't wrapped to it.
+    let used = second.joined().seals_to(SpaceId::Inbox).unwrap().generation();
+    let own = first.joined().key_in(SpaceId::Inbox).id();
+    let closed = world.server().members().closed(SpaceId::Inbox).unwrap();
+    assert!(!closed.wraps[&used].contains_key(&own));
 }
 
 #[test]

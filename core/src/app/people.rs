@@ -177,6 +177,11 @@ impl Joined {
                 let role = members.grants().find(|(grant, _)| *grant == id).map(|(_, grant)| grant.role);
                 ("role given by", id.to_string(), role.is_some(), role.map_or(0, Role::rank))
             }
+            // Taken back by somebody above whoever revoked: facilitators and board revoke residents at least.
+            RevocationTarget::Revocation(id) => {
+                let is_known = members.revocations().any(|(known, _)| known == id);
+                ("revocation", id.to_string(), is_known, Role::Facilitator.rank())
+            }
         };
         if !is_known {
             return Err(CommandError::NotFound { what, id });
@@ -188,7 +193,7 @@ impl Joined {
         let is_own = self.needs_person().is_ok_and(|person| match target {
             RevocationTarget::Device(device) => members.person(device) == Some(person),
             RevocationTarget::Person(target) => target == person,
-            RevocationTarget::Grant(_) => false,
+            RevocationTarget::Grant(_) | RevocationTarget::Revocation(_) => false,
         });
         if !is_own && !members.may_revoke(self.key.id(), target) {
             return Err(CommandError::Role { needs: above(rank) });
@@ -268,7 +273,7 @@ impl Joined {
         }
         match (grant.role, grant.organisation) {
             (Role::Party, Some(subject)) => {
-                if !self.organisations()?.iter().any(|known| known.subject == subject) {
+                if !self.organisations().iter().any(|known| known.subject == subject) {
                     return Err(CommandError::NotFound { what: "organisation", id: subject.to_string() });
                 }
             }
@@ -396,18 +401,9 @@ impl Joined {
     }
 
     /// Organisations that can be party to agreements.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn organisations(&self) -> Result<Vec<OrganisationItem>, ReplicaError> {
-        let mut items = Vec::new();
-        for (id, organisation) in self.replica.members().organisations() {
-            if let Some(place) = self.replica.place_of(id)?
-                && let Some(entry) = self.replica.entry(place)?
-            {
-                items.push(OrganisationItem { subject: entry.subject, name: organisation.name.clone() });
-            }
-        }
-        Ok(items)
+    #[must_use]
+    pub fn organisations(&self) -> Vec<OrganisationItem> {
+        let known = self.replica.members().organisations();
+        known.map(|(subject, organisation)| OrganisationItem { subject, name: organisation.name.clone() }).collect()
     }
 }

@@ -114,6 +114,11 @@ pub fn judge(
     body: &[u8],
     flips: &mut Vec<Flip>,
 ) -> Result<Judgement, StoreError> {
+    let subject = known.subject(header.space, header.subject)?;
+    // Before anything else: no words of an erased subject are kept, whatever they claim to be.
+    if header.kind != Kind::TOMBSTONE && subject.is_some_and(|facts| facts.state == SubjectState::Erased) {
+        return Ok(Judgement::Erased);
+    }
     let Some(rule) = rules::of(header.kind) else {
         let newer = Dep::Kind(header.kind.0);
         return Ok(if known.is_server() { Judgement::Refused(Reason::NewerKind) } else { Judgement::Pending(newer) });
@@ -121,7 +126,6 @@ pub fn judge(
     if !rule.spaces.contains(&SpaceClass::from(header.space)) {
         return Ok(Judgement::Refused(Reason::Space));
     }
-    let subject = known.subject(header.space, header.subject)?;
     if let Some(stop) = subject_allows(rule, subject, creates, header) {
         return Ok(stop);
     }
@@ -130,15 +134,14 @@ pub fn judge(
         Ok(None) | Err(_) => return Ok(Judgement::Refused(Reason::Form)),
     };
     if rule.form == Form::Membership {
-        let asked = Asked { device: header.device, seq: header.seq, id, record: &record, body };
+        let Header { device, seq, subject, .. } = *header;
+        let asked = Asked { device, seq, id, subject, record: &record, body };
         let members = members.to_mut();
-        let answer = if header.space == SpaceId::Members {
-            let (answer, flipped) = members.admit(&asked, known.is_server());
-            flips.extend(flipped);
-            answer
-        } else {
-            members.admit_closed(header.space, &asked)
+        let (answer, flipped) = match header.space {
+            SpaceId::Members => members.admit(&asked, known.is_server()),
+            space => members.admit_closed(space, &asked, known.is_server()),
         };
+        flips.extend(flipped);
         return Ok(match answer {
             Answer::Counts => Judgement::Present(Counted { record, change: None }),
             Answer::Waits(dep) => Judgement::Pending(dep),
@@ -204,35 +207,64 @@ fn subject_allows(rule: &Rule, subject: Option<SubjectFacts>, creates: bool, hea
         return creates.then_some(Judgement::Refused(Reason::Form));
     }
     match (subject, creates) {
-        (Some(SubjectFacts { state: SubjectState::Erased, .. }), _) => Some(Judgement::Erased),
         (None, true) => (rule.creates == Writers::Nobody).then_some(Judgement::Refused(Reason::Form)),
         (Some(_), true) => Some(Judgement::Refused(Reason::SubjectTaken)),
         (None, false) if !rules::can_follow(rule.kind) => Some(Judgement::Refused(Reason::Final)),
         (None, false) => Some(Judgement::Pending(Dep::Subject(header.space, header.subject))),
         (Some(facts), false) => match facts.state {
             _ if facts.kind != header.kind => Some(Judgement::Refused(Reason::Form)),
-            SubjectState::Pending if rules::can_follow(rule.kind) => {
-                Some(Judgement::Pending(Dep::Subject(header.space, header.subject)))
-            }
+            _ if !rules::can_follow(rule.kind) => Some(Judgement::Refused(Reason::Final)),
+            SubjectState::Pending => Some(Judgement::Pending(Dep::Subject(header.space, header.subject))),
             SubjectState::Refused => Some(Judgement::Refused(Reason::SubjectRefused)),
-            _ => (rule.follows == Writers::Nobody).then_some(Judgement::Refused(Reason::Final)),
+            SubjectState::Live | SubjectState::Erased => None,
         },
     }
 }
 
-/// Whether whoever wrote at this place may, by what counts there now.
+/// An entry that took its place, as far as its standing is asked about again.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// Where, by whom and where in the chain.
+    pub at: (SpaceId, DeviceId, u64),
+    /// What.
+    pub kind: Kind,
+    /// Whether it creates its subject.
+    pub creates: bool,
+    /// Whose the subject is.
+    pub owner: Option<PersonId>,
+}
+
+/// What an entry has to wait for by who belongs now, although it counted; nothing when it still may count. Asked of a
+/// tombstone, staff's is meant.
 #[must_use]
-pub fn may_write(
-    members: &Members,
-    at: (SpaceId, DeviceId, u64),
-    kind: Kind,
-    creates: bool,
-    owner: Option<PersonId>,
-) -> bool {
-    rules::of(kind).is_some_and(|rule| {
-        let writers = if creates { rule.creates } else { rule.follows };
-        writer_allows(writers, members, at, owner).is_none()
-    })
+pub fn waits_for(members: &Members, written: &Written) -> Option<Dep> {
+    let (space, device, seq) = written.at;
+    if !members.stands_at(space, device, seq) {
+        return Some(Dep::Readmission(device));
+    }
+    let writers = if written.kind == Kind::TOMBSTONE { ERASING_STAFF } else { writers(written)? };
+    match writer_allows(writers, members, written.at, written.owner)? {
+        Judgement::Pending(dep) => Some(dep),
+        _ => Some(Dep::Device(device)),
+    }
+}
+
+/// Whether an entry might count but for a cut: its author had the right once.
+#[must_use]
+pub fn had_right(members: &Members, written: &Written) -> bool {
+    let (space, device, _) = written.at;
+    match writers(written) {
+        Some(Writers::Roles(roles)) => {
+            let had = members.roles_ever(space, device);
+            roles.iter().any(|role| had.contains(role))
+        }
+        Some(writers) => writer_allows(writers, members, written.at, written.owner).is_none(),
+        None => false,
+    }
+}
+
+fn writers(written: &Written) -> Option<Writers> {
+    rules::of(written.kind).map(|rule| if written.creates { rule.creates } else { rule.follows })
 }
 
 fn writer_allows(
@@ -242,27 +274,43 @@ fn writer_allows(
     owner: Option<PersonId>,
 ) -> Option<Judgement> {
     let person = members.person_in(space, device);
-    match writers {
-        Writers::Proof => None,
-        Writers::Members if person.is_some() => None,
-        Writers::Owner if person.is_some() && person == owner => None,
-        Writers::Owner => Some(Judgement::Refused(Reason::Owner)),
-        Writers::Server if members.server_key(device).is_some() => None,
-        Writers::Enrolled if members.device_behind(space, device).is_some() => None,
-        Writers::Enrolled => Some(Judgement::Pending(Dep::Device(device))),
-        Writers::Roles(roles) => {
+    // The root founds, the server serves: neither will ever be a person.
+    let never = members.root() == Some(device) || members.server_key(device).is_some();
+    let stranger = |reason| match never {
+        true => Judgement::Refused(reason),
+        false => Judgement::Pending(Dep::Device(device)),
+    };
+    match (writers, person) {
+        (Writers::Proof, _) => None,
+        (Writers::Server, _) if members.server_key(device).is_some() => None,
+        (Writers::Server, _) => Some(stranger(Reason::Rank)),
+        (Writers::Enrolled, _) if members.device_behind(space, device).is_some() => None,
+        (Writers::Enrolled, _) => Some(stranger(Reason::Rank)),
+        (Writers::Members | Writers::Owner | Writers::Roles(_), None) => Some(stranger(Reason::Rank)),
+        (Writers::Members, Some(_)) => None,
+        (Writers::Owner, Some(person)) if Some(person) == owner => None,
+        (Writers::Owner, Some(_)) => Some(Judgement::Refused(Reason::Owner)),
+        (Writers::Roles(roles), Some(person)) => {
             let has = members.roles_at(space, device, seq);
             let allowed = roles.iter().any(|role| has.contains(role));
-            (!allowed).then(|| lacks_role(person))
+            // A grant may still come.
+            (!allowed).then_some(Judgement::Pending(Dep::Role(person)))
         }
-        _ => Some(Judgement::Refused(Reason::Rank)),
+        (
+            Writers::Root
+            | Writers::ByRank
+            | Writers::Card
+            | Writers::Certificate
+            | Writers::Founder
+            | Writers::Keepers
+            | Writers::Nobody,
+            _,
+        ) => Some(Judgement::Refused(Reason::Rank)),
     }
 }
 
-/// A grant may still come, to a person who belongs.
-fn lacks_role(person: Option<PersonId>) -> Judgement {
-    person.map_or(Judgement::Refused(Reason::Rank), |person| Judgement::Pending(Dep::Role(person)))
-}
+/// Who may want another's words erased.
+const ERASING_STAFF: Writers = Writers::Roles(&[Role::Board, Role::Administrator]);
 
 fn judge_tombstone(
     members: &Members,
@@ -276,12 +324,12 @@ fn judge_tombstone(
     let erasable = |kind: Kind| rules::of(kind).map(|rule| rule.erasable);
     match &tombstone {
         Tombstone::Administrator { .. } => {
-            let has = members.roles_at(header.space, header.device, header.seq);
             if !members.stands_at(header.space, header.device, header.seq) {
                 return Judgement::Pending(Dep::Readmission(header.device));
             }
-            if !has.contains(&Role::Administrator) && !has.contains(&Role::Board) {
-                return lacks_role(members.person_in(header.space, header.device));
+            let at = (header.space, header.device, header.seq);
+            if let Some(stop) = writer_allows(ERASING_STAFF, members, at, None) {
+                return stop;
             }
             // It shows no proof of what it is about, so that must be here.
             match subject {
@@ -304,18 +352,43 @@ fn judge_tombstone(
     Judgement::Present(Counted { record: Record::Tombstone(tombstone), change: None })
 }
 
-/// Waits until the contribution is here. An erased one is no hindrance: nothing hangs on it any more. What was refused is
-/// nowhere but on its author's phone, so what is about it waits everywhere alike.
+/// Waits until it is known what is spoken of. Whether that counts, waits or was erased makes no difference: nothing is shown on
+/// what isn't shown, and its own fate may change after this entry was judged. What was refused is nowhere but on its author's
+/// phone, so what is about it waits everywhere alike.
 fn needs_contribution(known: &dyn Known, space: SpaceId, subject: SubjectId) -> Result<Option<Judgement>, StoreError> {
     Ok(match known.subject(space, subject)? {
-        None | Some(SubjectFacts { state: SubjectState::Pending | SubjectState::Refused, .. }) => {
+        None | Some(SubjectFacts { state: SubjectState::Refused, .. }) => {
             Some(Judgement::Pending(Dep::Subject(space, subject)))
         }
-        Some(facts) if facts.state == SubjectState::Live && facts.kind != Kind::CONTRIBUTION => {
-            Some(Judgement::Refused(Reason::Form))
-        }
-        Some(_) => None,
+        Some(facts) => (facts.kind != Kind::CONTRIBUTION).then_some(Judgement::Refused(Reason::Form)),
     })
+}
+
+/// Asks of a change behind a cut whether it could count if it is needed, because others built on it who still stand.
+///
+/// # Errors
+/// When the store fails.
+pub fn judge_needed(
+    known: &dyn Known,
+    members: &Members,
+    header: &Header,
+    creates: bool,
+    body: &[u8],
+) -> Result<Judgement, StoreError> {
+    let subject = known.subject(header.space, header.subject)?;
+    let Some(rule) = rules::of(header.kind) else { return Ok(Judgement::Refused(Reason::NewerKind)) };
+    if let Some(stop) = subject_allows(rule, subject, creates, header) {
+        return Ok(stop);
+    }
+    let at = (header.space, header.device, header.seq);
+    let written = Written { at, kind: header.kind, creates, owner: subject.and_then(|facts| facts.owner) };
+    if !had_right(members, &written) {
+        return Ok(Judgement::Pending(Dep::Readmission(header.device)));
+    }
+    match codec::decode(header.kind, body) {
+        Ok(Some(Record::Change(change))) => judge_change(known, members, header, change),
+        _ => Ok(Judgement::Refused(Reason::Form)),
+    }
 }
 
 fn judge_change(

@@ -155,7 +155,7 @@ pub const RULES: [Rule; Kind::ALL.len()] = [
     rule(Kind::TOMBSTONE,    ERASED,  Record,     Writers::Nobody,      Writers::Proof,  Never),
     rule(Kind::DIRECTORY,    MEMBERS, Membership, ADMINISTRATOR,        Writers::Nobody, Never),
     rule(Kind::EPOCH,        MEMBERS, Membership, Writers::Certificate, Writers::Nobody, Never),
-    rule(Kind::SETTLEMENT,   MEMBERS, Membership, Writers::Server,      Writers::Nobody, Never),
+    rule(Kind::SETTLEMENT,   CUT_IN,  Membership, Writers::Server,      Writers::Nobody, Never),
     rule(Kind::WITHDRAWAL,   MEMBERS, Membership, Writers::ByRank,      Writers::Nobody, Never),
     rule(Kind::ORGANISATION, MEMBERS, Membership, ADMINISTRATOR,        Writers::Nobody, Never),
     rule(Kind::ENROLMENT,    CLOSED,  Membership, Writers::Card,        Writers::Nobody, Never),

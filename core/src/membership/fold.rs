@@ -8,15 +8,18 @@
 //! What counted once keeps counting for what was written under it: a revocation takes away what a person *may do now*, and
 //! the cuts that carry it out say from which entry on a chain no longer has a role. So an old decision of a board member who
 //! left stays a decision on every replica.
+//!
+//! `fold/levels.rs` has the steps of one level, `fold/simple.rs` the short way for what is added most often.
+
+mod levels;
+mod simple;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::entry::codec::{Record, person_of};
-use crate::entry::{Signature, sign};
+use crate::entry::codec::Record;
 use crate::model::*;
-use crate::sync::epoch_message;
 
 /// Authority of the root key: above every role.
 pub const ROOT_AUTHORITY: u8 = u8::MAX;
@@ -29,7 +32,7 @@ pub const INVITATIONS_PER_DEVICE_MAX: usize = 2_000;
 pub const DEVICES_PER_PERSON_MAX: usize = 32;
 
 /// One record of the space `members` with its place. Its form and signatures were checked before.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     /// Who wrote it.
     pub device: DeviceId,
@@ -37,12 +40,30 @@ pub struct Statement {
     pub seq: u64,
     /// The entry.
     pub id: EntryId,
+    /// Its subject.
+    pub subject: SubjectId,
     /// What it says.
     pub record: Arc<Record>,
+    /// Of a join: whether it brings the person that follows from its device.
+    pub own_person: bool,
 }
 
 /// All statements by place: a chain's in order.
 pub type Statements = BTreeMap<(DeviceId, u64), Statement>;
+
+/// The join of a device, whether it counts or not: a device joins with the first thing it says.
+fn join_of(statements: &Statements, device: DeviceId) -> Option<&Join> {
+    match statements.get(&(device, 0)).map(|statement| &*statement.record) {
+        Some(Record::Join(join)) => Some(join),
+        _ => None,
+    }
+}
+
+/// Whose device it is or would be. No device can ever belong to another person than its join says, so this may be asked
+/// before it is known whether the join counts.
+fn claimed(statements: &Statements, device: DeviceId) -> Option<PersonId> {
+    join_of(statements, device).map(|join| join.person)
+}
 
 /// A device that joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +74,8 @@ pub struct Device {
     pub encryption_key: [u8; 32],
     /// The card it joined with.
     pub card: InvitationKey,
+    /// Where the person's other device made the card for it: what that place has lost, this device never had.
+    pub made_at: Option<(DeviceId, u64)>,
 }
 
 /// A card that counts.
@@ -64,6 +87,8 @@ pub struct Card {
     pub batch: Option<BatchId>,
     /// Who made it, of several records for one key: the highest authority, then the lowest entry.
     pub made_by: (u8, Reverse<EntryId>, DeviceId),
+    /// Where in its maker's chain.
+    pub made_at: u64,
 }
 
 /// The key of a server's epoch.
@@ -112,7 +137,7 @@ pub struct Folded {
     /// Keys of the server's epochs.
     pub servers: BTreeMap<DeviceId, ServerKey>,
     /// What the server said of cards that were used twice or withdrawn.
-    pub settled: BTreeMap<InvitationKey, (EntryId, Option<DeviceId>)>,
+    pub settled: BTreeMap<InvitationKey, BTreeMap<EntryId, Option<DeviceId>>>,
     /// What the server said of two entries at one place.
     pub forks: BTreeMap<(SpaceId, DeviceId, u64), (EntryId, EntryId)>,
     /// Cards.
@@ -123,22 +148,32 @@ pub struct Folded {
     pub devices: BTreeMap<DeviceId, Device>,
     /// Roles ever given, with where they come from.
     pub roles: BTreeMap<PersonId, BTreeMap<Role, BTreeSet<Source>>>,
+    /// Roles that grants would give, whether they count or not.
+    offered: BTreeMap<EntryId, (PersonId, Role)>,
     /// Grants that count.
     pub grants: BTreeMap<EntryId, Grant>,
     /// Revocations that count.
     pub revocations: BTreeMap<EntryId, Revocation>,
+    /// With which authority revocations that count were said.
+    said_with: BTreeMap<EntryId, u8>,
+    /// Revocations that a higher rank took back.
+    taken_back: BTreeSet<EntryId>,
     /// Cuts that count.
     pub cuts: BTreeMap<(SpaceId, DeviceId), BTreeMap<EntryId, CountedCut>>,
     /// Withdrawals that count: who withdrew, and with which authority.
     pub withdrawn: BTreeMap<BatchId, BTreeSet<(u8, DeviceId)>>,
-    /// Organisations, by the subject's entry.
-    pub organisations: BTreeMap<EntryId, Organisation>,
+    /// Organisations, by subject.
+    pub organisations: BTreeMap<SubjectId, Organisation>,
     /// The directory.
     pub directory: Option<(EntryId, Directory)>,
     /// Generations of the board's and the inbox's keys.
     pub generations: BTreeMap<EntryId, Generation>,
     /// The statements that count.
     pub counts: BTreeSet<EntryId>,
+    /// Cards for roles made by devices that have a limit, and where in their chains the last one stands.
+    made: BTreeMap<DeviceId, (usize, u64)>,
+    /// Devices of each person.
+    device_counts: BTreeMap<PersonId, usize>,
     mentioned: BTreeSet<Mention>,
 }
 
@@ -151,13 +186,21 @@ impl Folded {
     /// What cuts take from an entry at this place: everything, or these grants.
     fn lost_at(&self, space: SpaceId, device: DeviceId, seq: u64) -> Lost {
         let mut lost = Lost::default();
-        for cut in self.cuts.get(&(space, device)).into_iter().flat_map(|cuts| cuts.values()) {
-            if seq >= cut.entries {
-                match cut.target {
-                    RevocationTarget::Device(_) | RevocationTarget::Person(_) => lost.all = true,
-                    RevocationTarget::Grant(id) => drop(lost.grants.insert(id)),
+        let mut at = Some((space, device, seq));
+        // A device that came with another one's card has lost what that one had lost when it made the card. Whoever made the
+        // card was there before, so this ends.
+        while let Some((space, device, seq)) = at {
+            for cut in self.cuts.get(&(space, device)).into_iter().flat_map(|cuts| cuts.values()) {
+                if seq >= cut.entries {
+                    match cut.target {
+                        RevocationTarget::Device(_) | RevocationTarget::Person(_) => lost.all = true,
+                        RevocationTarget::Grant(id) => drop(lost.grants.insert(id)),
+                        RevocationTarget::Revocation(_) => {}
+                    }
                 }
             }
+            let made_at = self.devices.get(&device).and_then(|device| device.made_at);
+            at = made_at.map(|(maker, seq)| (SpaceId::Members, maker, seq));
         }
         lost
     }
@@ -187,9 +230,36 @@ impl Folded {
         self.roles_at(SpaceId::Members, device, seq).into_iter().map(Role::authority).max().unwrap_or(0)
     }
 
-    /// The highest rank a person was ever given.
+    /// The highest rank a person was ever given. What was taken away still protects: an old grudge must not come into force
+    /// on the day somebody leaves the board.
     pub fn rank(&self, person: PersonId) -> u8 {
         self.roles.get(&person).into_iter().flatten().map(|(role, _)| role.rank()).max().unwrap_or(0)
+    }
+
+    /// Whether this is about the device's own person, or one of that person's devices.
+    pub fn is_own(&self, device: DeviceId, target: RevocationTarget) -> bool {
+        let person = self.person(device);
+        person.is_some()
+            && match target {
+                RevocationTarget::Device(target) => self.person(target) == person,
+                RevocationTarget::Person(target) => person == Some(target),
+                RevocationTarget::Grant(_) | RevocationTarget::Revocation(_) => false,
+            }
+    }
+
+    /// Whether an authority stands strictly above what would be taken away: asked for now, when all is folded.
+    pub fn outranks(&self, level: u8, target: RevocationTarget) -> bool {
+        let above = level >= Role::Facilitator.authority();
+        match target {
+            RevocationTarget::Device(device) => {
+                above && self.person(device).is_some_and(|person| level > self.rank(person))
+            }
+            RevocationTarget::Person(person) => above && self.rank(person) > 0 && level > self.rank(person),
+            RevocationTarget::Grant(id) => above && self.grants.get(&id).is_some_and(|grant| level > grant.role.rank()),
+            RevocationTarget::Revocation(id) => {
+                above && self.said_with.get(&id).is_some_and(|authority| level > *authority)
+            }
+        }
     }
 
     /// Whether nobody may join with this card any more.
@@ -203,305 +273,28 @@ impl Folded {
         })
     }
 
-    /// Whether this device's join with this card is overruled by what the server settled.
-    fn is_settled_otherwise(&self, card: InvitationKey, device: DeviceId) -> bool {
-        self.settled.get(&card).is_some_and(|(_, winner)| *winner != Some(device))
-    }
-
-    /// Root, server and what only the server says: nothing of it depends on roles.
-    fn found(&mut self, wijk: WijkId, statements: &Statements) {
-        for statement in statements.values() {
-            if let Record::Genesis(root) = &*statement.record {
-                self.root = Some(*root);
-                self.counts.insert(statement.id);
-            }
-        }
-        for statement in statements.values().filter(|statement| self.root == Some(statement.device)) {
-            if let Record::Server(server) = &*statement.record {
-                self.identities.insert(server.key);
-                self.identity = self.identity.max(Some((statement.seq, server.key)));
-                self.counts.insert(statement.id);
-            }
-        }
-        for statement in statements.values() {
-            if let Record::Epoch(epoch) = &*statement.record {
-                let message = epoch_message(wijk, &epoch.epoch, statement.device);
-                if self.identities.contains(&epoch.identity)
-                    && sign::verify(epoch.identity, &message, &Signature(epoch.certificate))
-                {
-                    let key = ServerKey { epoch: epoch.epoch, encryption_key: epoch.encryption_key };
-                    self.servers.entry(statement.device).or_insert(key);
-                    self.counts.insert(statement.id);
-                }
-            }
-        }
-        for statement in statements.values().filter(|statement| self.servers.contains_key(&statement.device)) {
-            if let Record::Settlement(settlement) = &*statement.record {
-                self.counts.insert(statement.id);
-                match settlement {
-                    Settlement::Card { card, device } => {
-                        let known = self.settled.entry(*card).or_insert((statement.id, *device));
-                        *known = (*known).min((statement.id, *device));
-                    }
-                    Settlement::Fork { space, device, seq, id } => {
-                        let known = self.forks.entry((*space, *device, *seq)).or_insert((statement.id, *id));
-                        *known = (*known).min((statement.id, *id));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Joins whose cards count. Returns whether anybody came in.
-    fn take_joins<'s>(&mut self, statements: impl Iterator<Item = &'s Statement>, wijk: WijkId) -> bool {
-        let mut came = false;
-        for statement in statements {
-            if let Record::Join(join) = &*statement.record
-                && !self.counts.contains(&statement.id)
-            {
-                came |= self.take_join(wijk, statement, join);
-            }
-        }
-        came
-    }
-
-    fn take_join(&mut self, wijk: WijkId, statement: &Statement, join: &Join) -> bool {
-        let Some(card) = self.cards.get(&join.invitation) else { return false };
-        let gives = card.gives;
-        let of_person = |devices: &BTreeMap<DeviceId, Device>, person| {
-            devices.values().filter(|device| device.person == person).count()
+    /// Who is in with a card by the server's word: somebody who really joined with it, or nobody, where it really was
+    /// withdrawn. Of several such words the lowest entry's.
+    fn settled_on(&self, statements: &Statements, card: InvitationKey) -> Option<Option<DeviceId>> {
+        let words = self.settled.get(&card)?;
+        let is_true = |word: &&Option<DeviceId>| match word {
+            Some(device) => join_of(statements, *device).is_some_and(|join| join.invitation == card),
+            None => self.is_withdrawn(card),
         };
-        let fits = match gives {
-            Gives::Role(_) => join.person == person_of(wijk, statement.device),
-            Gives::Device(person) => join.person == person && of_person(&self.devices, person) < DEVICES_PER_PERSON_MAX,
-        };
-        if !fits || self.is_settled_otherwise(join.invitation, statement.device) {
-            return false;
-        }
-        self.counts.insert(statement.id);
-        self.joined.entry(join.invitation).or_default().insert(statement.device);
-        let device = Device { person: join.person, encryption_key: join.encryption_key, card: join.invitation };
-        self.devices.insert(statement.device, device);
-        if let Gives::Role(role) = gives {
-            self.roles.entry(join.person).or_default().entry(role).or_default().insert(Source::Card);
-        }
-        true
-    }
-
-    /// One person's devices at this level: cards for more of them, and which of them were revoked by another.
-    fn take_own(&mut self, statements: &Statements, level: u8, wijk: WijkId) {
-        loop {
-            let mut came = self.take_joins(statements.values(), wijk);
-            for statement in statements.values().filter(|s| !self.counts.contains(&s.id)).collect::<Vec<_>>() {
-                if let Record::Invitation(Invitation { key, gives: Gives::Device(person), batch }) = &*statement.record
-                    && self.authority_at(statement.device, statement.seq) == level
-                    && self.person(statement.device) == Some(*person)
-                {
-                    self.add_card(statement, level, *key, Gives::Device(*person), *batch);
-                    came = true;
-                }
-            }
-            if !came {
-                break;
-            }
-        }
-        let own: Vec<(&Statement, &Revocation)> = statements
-            .values()
-            .filter_map(|statement| match &*statement.record {
-                Record::Revocation(revocation) => Some((statement, revocation)),
-                _ => None,
-            })
-            .filter(|(statement, revocation)| {
-                self.authority_at(statement.device, statement.seq) == level
-                    && self.is_own(statement.device, revocation.target)
-            })
-            .collect();
-        // The cuts first, all of them from what stood before: two devices that revoke each other are judged alike.
-        let by_own = own.iter().map(|(statement, revocation)| (statement.id, (*revocation).clone())).collect();
-        self.take_cuts(statements, &by_own);
-        for (statement, revocation) in own {
-            if self.stands_at(SpaceId::Members, statement.device, statement.seq) {
-                self.counts.insert(statement.id);
-                self.revocations.insert(statement.id, revocation.clone());
-            }
-        }
-    }
-
-    /// Whether this is about the device's own person, or one of that person's devices.
-    pub fn is_own(&self, device: DeviceId, target: RevocationTarget) -> bool {
-        let person = self.person(device);
-        person.is_some()
-            && match target {
-                RevocationTarget::Device(target) => self.person(target) == person,
-                RevocationTarget::Person(target) => person == Some(target),
-                RevocationTarget::Grant(_) => false,
-            }
-    }
-
-    /// Cuts that carry out one of these revocations.
-    fn take_cuts(&mut self, statements: &Statements, revocations: &BTreeMap<EntryId, Revocation>) {
-        for statement in statements.values().filter(|statement| self.servers.contains_key(&statement.device)) {
-            if let Record::Cut(cut) = &*statement.record
-                && let Some(revocation) = revocations.get(&cut.revocation)
-                && self.fits(cut, revocation)
-            {
-                let cuts = self.cuts.entry((cut.end.space, cut.end.device)).or_default();
-                cuts.insert(statement.id, CountedCut { entries: cut.end.entries, target: revocation.target });
-                self.counts.insert(statement.id);
-            }
-        }
+        words.values().find(is_true).copied()
     }
 
     /// Whether a cut is of a chain that the revocation is about, and not before what the revocation's author had seen.
-    pub fn fits(&self, cut: &Cut, revocation: &Revocation) -> bool {
-        let person = self.person(cut.end.device);
+    fn fits(&self, statements: &Statements, cut: &Cut, revocation: &Revocation) -> bool {
+        let person = claimed(statements, cut.end.device);
         let is_about = match revocation.target {
             RevocationTarget::Device(device) => device == cut.end.device,
             RevocationTarget::Person(target) => person == Some(target),
-            RevocationTarget::Grant(id) => self.grants.get(&id).is_some_and(|grant| person == Some(grant.person)),
+            RevocationTarget::Grant(id) => self.offered.get(&id).is_some_and(|(target, _)| person == Some(*target)),
+            RevocationTarget::Revocation(_) => false,
         };
         let same = |seen: &&ChainEnd| (seen.space, seen.device) == (cut.end.space, cut.end.device);
         is_about && revocation.seen.iter().filter(same).all(|seen| seen.entries <= cut.end.entries)
-    }
-
-    /// Everything else that devices of this authority say.
-    fn decide(&mut self, statements: &Statements, level: u8) {
-        let mut made: BTreeMap<DeviceId, usize> = BTreeMap::new();
-        for statement in statements.values() {
-            if self.counts.contains(&statement.id)
-                || self.authority_at(statement.device, statement.seq) != level
-                || !self.stands_at(SpaceId::Members, statement.device, statement.seq)
-            {
-                continue;
-            }
-            match &*statement.record {
-                Record::Invitation(Invitation { key, gives: Gives::Role(role), batch }) if level > role.rank() => {
-                    let made = made.entry(statement.device).or_insert(0);
-                    if level >= Role::Administrator.authority() || *made < INVITATIONS_PER_DEVICE_MAX {
-                        *made += 1;
-                        self.add_card(statement, level, *key, Gives::Role(*role), *batch);
-                    }
-                }
-                Record::Grant(grant) if level > grant.role.rank() => self.add_grant(statement.id, grant),
-                Record::Revocation(revocation) if self.outranks(level, revocation.target) => {
-                    self.counts.insert(statement.id);
-                    self.revocations.insert(statement.id, revocation.clone());
-                }
-                // Whose cards it takes back is asked of each card: anybody may take back the cards of own devices.
-                Record::Withdrawal(withdrawal) => {
-                    self.counts.insert(statement.id);
-                    self.withdrawn.entry(withdrawal.batch).or_default().insert((level, statement.device));
-                }
-                Record::Organisation(organisation) if level >= Role::Administrator.authority() => {
-                    self.counts.insert(statement.id);
-                    self.organisations.insert(statement.id, organisation.clone());
-                }
-                Record::Directory(directory) if level >= Role::Administrator.authority() => {
-                    self.counts.insert(statement.id);
-                    let newer = |(old_id, old): &(EntryId, Directory)| {
-                        (directory.counter, statement.id) > (old.counter, *old_id)
-                    };
-                    if self.directory.as_ref().is_none_or(newer) {
-                        self.directory = Some((statement.id, directory.clone()));
-                    }
-                }
-                Record::Generation(generation) if self.may_start(statement) => {
-                    self.counts.insert(statement.id);
-                    self.generations.insert(statement.id, generation.clone());
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Whether a device may start a generation of the board's and the inbox's keys.
-    fn may_start(&self, statement: &Statement) -> bool {
-        let roles = self.roles_at(SpaceId::Members, statement.device, statement.seq);
-        roles.contains(&Role::Board) || roles.contains(&Role::Administrator)
-    }
-
-    /// Whether an authority stands strictly above what would be taken away.
-    pub fn outranks(&self, level: u8, target: RevocationTarget) -> bool {
-        match target {
-            RevocationTarget::Device(device) => self.person(device).is_some_and(|person| level > self.rank(person)),
-            // A person nobody ever knew has nothing to lose; waiting for the first card keeps the fold simple.
-            RevocationTarget::Person(person) => (1..level).contains(&self.rank(person)),
-            RevocationTarget::Grant(id) => self.grants.get(&id).is_some_and(|grant| level > grant.role.rank()),
-        }
-    }
-
-    fn add_card(
-        &mut self,
-        statement: &Statement,
-        authority: u8,
-        key: InvitationKey,
-        gives: Gives,
-        batch: Option<BatchId>,
-    ) {
-        self.counts.insert(statement.id);
-        let made_by = (authority, Reverse(statement.id), statement.device);
-        let fresh = Card { gives, batch, made_by };
-        let card = self.cards.entry(key).or_insert_with(|| fresh.clone());
-        if made_by > card.made_by {
-            *card = fresh;
-        }
-    }
-
-    fn add_grant(&mut self, id: EntryId, grant: &Grant) {
-        self.counts.insert(id);
-        self.grants.insert(id, grant.clone());
-        let roles = self.roles.entry(grant.person).or_default();
-        roles.entry(grant.role).or_default().insert(Source::Grant(id));
-    }
-
-    /// Takes one more statement without folding everything anew, where that gives the same: a card nobody has spoken of, or
-    /// a join that nothing is waiting for. Returns whether it could.
-    pub fn take_simple(&mut self, wijk: WijkId, statement: &Statement) -> bool {
-        match &*statement.record {
-            Record::Invitation(invitation) => {
-                let authority = self.authority_at(statement.device, statement.seq);
-                let Gives::Role(role) = invitation.gives else { return false };
-                let is_new = !self.cards.contains_key(&invitation.key)
-                    && !self.mentioned.contains(&Mention::Card(invitation.key));
-                // Below, cards are counted along the chain.
-                if authority >= Role::Administrator.authority() && authority > role.rank() && is_new {
-                    self.add_card(statement, authority, invitation.key, invitation.gives, invitation.batch);
-                    return true;
-                }
-                false
-            }
-            Record::Join(join) => {
-                let known = self.mentioned.contains(&Mention::Device(statement.device))
-                    || self.mentioned.contains(&Mention::Person(join.person))
-                    || self.roles.contains_key(&join.person)
-                    || self.joined.contains_key(&join.invitation);
-                let role_card =
-                    self.cards.get(&join.invitation).is_some_and(|card| matches!(card.gives, Gives::Role(_)));
-                !known && role_card && self.take_join(wijk, statement, join)
-            }
-            _ => false,
-        }
-    }
-
-    /// Notes what statements that don't count speak of.
-    fn mention(&mut self, statements: &Statements) {
-        for statement in statements.values() {
-            let counts = self.counts.contains(&statement.id);
-            match &*statement.record {
-                Record::Join(join) if !counts => {
-                    self.mentioned.insert(Mention::Card(join.invitation));
-                    self.mentioned.insert(Mention::Device(statement.device));
-                }
-                Record::Revocation(revocation) => drop(match revocation.target {
-                    RevocationTarget::Device(device) => self.mentioned.insert(Mention::Device(device)),
-                    RevocationTarget::Person(person) => self.mentioned.insert(Mention::Person(person)),
-                    RevocationTarget::Grant(_) => false,
-                }),
-                Record::Cut(cut) => drop(self.mentioned.insert(Mention::Device(cut.end.device))),
-                _ if !counts => drop(self.mentioned.insert(Mention::Device(statement.device))),
-                _ => {}
-            }
-        }
     }
 }
 
@@ -514,15 +307,14 @@ struct Lost {
 
 /// Folds all statements.
 #[must_use]
-pub fn fold(wijk: WijkId, statements: &Statements) -> Folded {
+pub fn fold(statements: &Statements) -> Folded {
     let mut folded = Folded::default();
-    folded.found(wijk, statements);
+    folded.found(statements);
     for level in LEVELS {
-        folded.take_own(statements, level, wijk);
-        folded.decide(statements, level);
-        let by_rank = folded.revocations.clone();
-        folded.take_cuts(statements, &by_rank);
-        folded.take_joins(statements.values(), wijk);
+        folded.take_own(statements, level);
+        folded.give(statements, level);
+        folded.take_joins(statements);
+        folded.take_away(statements, level);
     }
     folded.mention(statements);
     folded

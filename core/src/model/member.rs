@@ -162,6 +162,8 @@ pub enum RevocationTarget {
     Person(PersonId),
     /// One role, by the entry that granted it.
     Grant(EntryId),
+    /// A revocation itself: whoever ranks above its author takes it back, and what the cuts ended counts again.
+    Revocation(EntryId),
 }
 
 /// Why.

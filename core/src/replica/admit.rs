@@ -5,17 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::rows::{EntryRow, Head, Kept, Place, SubjectRow};
+use super::rows::{EntryRow, Head, Kept, Place};
 use super::txn::Txn;
-use super::{Replica, ReplicaError, Side, standing};
+use super::wake::{keep, wake_all};
+use super::{Replica, ReplicaError, Side, built_on, erase, standing};
 use crate::entry::codec::{Opening, Record};
 use crate::entry::run::{Cursor, Rebuilt, RunError};
-use crate::entry::subject::body_hash;
-use crate::entry::{Header, Kind, Run, Salt, Signature, Tombstone, sign};
-use crate::gate::body::{Judgement, SubjectState, is_membership};
-use crate::gate::limits::{BATCH_ENTRIES_MAX, PENDING_BODIES_MAX, PENDING_BODIES_PER_DEVICE_MAX};
+use crate::entry::{Header, Kind, Run, Salt, Signature, sign};
+use crate::gate::body::{Judgement, SubjectState, is_document};
+use crate::gate::limits::BATCH_ENTRIES_MAX;
 use crate::gate::{Dep, Reason, Verdict, rules};
-use crate::model::{Cut, DeviceId, EntryId, Role, SpaceId, SubjectId};
+use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
 use crate::store::{Table, keys};
 
 /// Runs with the order in which their entries stand in a log: each number names the run whose next entry comes. Without an
@@ -340,54 +340,27 @@ fn place(
     if news == News::Placed {
         txn.put(Table::EntryId, entry.id.as_bytes().to_vec(), at.encode());
         txn.set_head(space, device, Head { seq, id: entry.id });
-        if entry.opening.is_none() {
+        // One whose subject was taken didn't make its row: an erasure must find it all the same.
+        if entry.opening.is_none() || verdict == Verdict::Refused(Reason::SubjectTaken) {
             txn.put(Table::Subject, keys::subject_entry(space, subject, device, seq), Vec::new());
         }
     }
+    let follows = record.clone().filter(|record| matches!(record, Record::Cut(_) | Record::Grant(_)));
     if let Some(Record::Tombstone(tombstone)) = &record {
-        erase(txn, at, tombstone, &mut wakes)?;
+        erase::erase(txn, at, tombstone, &mut wakes)?;
     }
-    let cut = cut_of(record.as_ref());
     admitted.entries.push(Outcome { place: at, id: entry.id, kind, subject, verdict, news, record });
-    if let Some(cut) = cut {
-        standing::end_chain(txn, &cut.end, admitted)?;
+    if let Some(record) = follows {
+        standing::came_to_count(txn, &record, admitted, &mut wakes)?;
     }
     standing::turn(txn, admitted, &mut wakes)?;
+    if is_document(kind) && verdict != Verdict::Present && built_on::concerns(txn, space, subject)? {
+        built_on::settle(txn, space, subject, admitted, &mut wakes)?;
+    }
     wake_all(txn, wakes, admitted)
 }
 
-fn cut_of(record: Option<&Record>) -> Option<Cut> {
-    match record {
-        Some(Record::Cut(cut)) => Some(cut.clone()),
-        _ => None,
-    }
-}
-
-/// Drops what a tombstone erases: its owner's at once, staff's when a second one has signed.
-fn erase(txn: &mut Txn<'_>, at: Place, tombstone: &Tombstone, wakes: &mut VecDeque<Dep>) -> Result<(), BatchRefusal> {
-    let (space, subject) = (at.space, tombstone.subject());
-    let (kind, device) = match tombstone {
-        Tombstone::Owner { kind, device, .. } => (*kind, *device),
-        Tombstone::Administrator { .. } => {
-            let has = txn.members().roles_at(space, at.device, at.seq);
-            let (Some(person), Some(row)) =
-                (txn.members().person_in(space, at.device), txn.subject_row(space, subject)?)
-            else {
-                return Ok(());
-            };
-            if !txn.staff_wants_erased(space, subject, person, has.contains(&Role::Administrator))? {
-                return Ok(());
-            }
-            (row.kind, row.creator.map_or(DeviceId::ZERO, |(device, _)| device))
-        }
-    };
-    txn.erase(space, subject, kind, device)?;
-    // What waited for this subject waits no longer: it hangs on nothing now.
-    wakes.push_back(Dep::Subject(space, subject));
-    Ok(())
-}
-
-fn judge(txn: &mut Txn<'_>, entry: &Rebuilt) -> Result<Option<Judgement>, ReplicaError> {
+pub(super) fn judge(txn: &mut Txn<'_>, entry: &Rebuilt) -> Result<Option<Judgement>, ReplicaError> {
     let Header { space, subject, .. } = entry.header;
     match &entry.body {
         // A second entry of such a kind never counts. Waiting, a record of who belongs would be folded at the next start.
@@ -425,162 +398,4 @@ fn header_allows(
         Some(Judgement::Refused(_)) if kind == Kind::JOIN => Err(BatchRefusal::CardUnknown),
         _ => Err(BatchRefusal::NotMember { device }),
     }
-}
-
-/// Turns a judgement into what is kept, and notes what it does to its subject and to those that wait.
-fn keep(
-    txn: &mut Txn<'_>,
-    entry: &Rebuilt,
-    judged: Option<Judgement>,
-    wakes: &mut VecDeque<Dep>,
-) -> Result<(Kept, Option<Record>), BatchRefusal> {
-    let Header { space, device, seq, kind, subject, .. } = entry.header;
-    let at = Place { space, device, seq };
-    let erased = || txn.subject_row(space, subject).map(|row| row.is_some_and(|r| r.state == SubjectState::Erased));
-    let (Some(judged), Some(body)) = (judged, entry.body.clone()) else {
-        return Ok((if erased()? { Kept::Erased } else { Kept::Absent }, None));
-    };
-    let (kept, record, state) = match judged {
-        Judgement::CardUsed => return Err(BatchRefusal::CardUsed),
-        Judgement::CardWithdrawn => return Err(BatchRefusal::CardWithdrawn),
-        Judgement::Erased => (Kept::Erased, None, None),
-        Judgement::Pending(dep) => {
-            let own = txn.is_own_write() || matches!(txn.replica().side, Side::Phone { device: own } if own == device);
-            // Records of `members` are judged as a set: whatever changes it says which of them count now.
-            let is_log = matches!(dep, Dep::Log(_));
-            let dep = if space == SpaceId::Members && is_membership(kind) && !is_log { Dep::Membership } else { dep };
-            if txn.replica().side == Side::Server && txn.waiting_of(device) >= PENDING_BODIES_PER_DEVICE_MAX {
-                return Err(BatchRefusal::Quota { device });
-            }
-            // A phone can't refuse what stands in the log. What it has no room for is a hole that is asked for later; but it is
-            // the only place where its own words are, so those stay.
-            let room = own || txn.replica().side == Side::Server || txn.waiting_count() < PENDING_BODIES_MAX;
-            let kept = if room {
-                txn.wait(dep, at);
-                Kept::Pending(body)
-            } else {
-                Kept::Absent
-            };
-            (kept, None, Some(SubjectState::Pending))
-        }
-        Judgement::Refused(reason) => {
-            let own = txn.is_own_write() || matches!(txn.replica().side, Side::Phone { device: own } if own == device);
-            (Kept::Refused(Verdict::Refused(reason), own.then_some(body)), None, Some(SubjectState::Refused))
-        }
-        Judgement::Present(counted) => {
-            if let Some(facts) = &counted.change {
-                txn.remember_change(subject, facts);
-                wakes.push_back(Dep::Change(subject, facts.hash));
-            }
-            wakes.extend(released_by(device, entry.id, &counted.record));
-            (Kept::Present(body), Some(counted.record), Some(SubjectState::Live))
-        }
-    };
-    if let (Some(opening), Some(state)) = (entry.opening, state) {
-        let taken = matches!(kept, Kept::Refused(Verdict::Refused(Reason::SubjectTaken), _));
-        if !taken {
-            let owner = txn.members().person_in(space, device);
-            let opening = Some((opening.seed, opening.commit));
-            let row = SubjectRow { state, kind, creator: Some((device, seq)), owner, opening };
-            txn.put(Table::Subject, keys::subject(space, subject), row.encode());
-            if state != SubjectState::Pending {
-                wakes.push_back(Dep::Subject(space, subject));
-            }
-        }
-    }
-    Ok((kept, record))
-}
-
-/// What a record about who belongs makes possible for others.
-pub(super) fn released_by(device: DeviceId, id: EntryId, record: &Record) -> Vec<Dep> {
-    match record {
-        Record::Genesis(_) => vec![Dep::Root],
-        Record::Invitation(invitation) => vec![Dep::Card(invitation.key)],
-        Record::Join(join) => vec![Dep::Device(device), Dep::Role(join.person)],
-        Record::Grant(grant) => vec![Dep::Role(grant.person)],
-        Record::CircleCard(card) => vec![Dep::Card(*card)],
-        Record::Epoch(_) | Record::Enrolment(_) => vec![Dep::Device(device)],
-        Record::Revocation(_) => vec![Dep::Statement(id)],
-        Record::Server(_)
-        | Record::Directory(_)
-        | Record::Change(_)
-        | Record::Voice(_)
-        | Record::Decision(_)
-        | Record::Tombstone(_)
-        | Record::Cut(_)
-        | Record::Settlement(_)
-        | Record::Withdrawal(_)
-        | Record::Organisation(_)
-        | Record::Generation(_)
-        | Record::Wrap(_)
-        | Record::Sealed(_)
-        | Record::Answer(_)
-        | Record::Count(_)
-        | Record::Tally(_)
-        | Record::Ruling(_) => Vec::new(),
-    }
-}
-
-/// Judges again what waited, until nothing moves. Each place is asked at most once per thing that came, so this ends.
-fn wake_all(txn: &mut Txn<'_>, mut wakes: VecDeque<Dep>, admitted: &mut Admitted) -> Result<(), BatchRefusal> {
-    while let Some(dep) = wakes.pop_front() {
-        for at in txn.wake(dep) {
-            let Some(row) = txn.entry(at)? else { continue };
-            let Kept::Pending(body) = row.kept.clone() else { continue };
-            let opening = if row.creates { crate::entry::codec::opening(&body).ok().flatten() } else { None };
-            // The subject row of a waiting creation says "pending"; it must not stand in its own way.
-            if row.creates {
-                txn.delete(Table::Subject, keys::subject(at.space, row.subject));
-            }
-            let header = Header {
-                wijk: txn.replica().wijk(),
-                space: at.space,
-                device: at.device,
-                seq: at.seq,
-                prev: EntryId::ZERO,
-                subject: row.subject,
-                kind: row.kind,
-                body_hash: row.body_hash,
-                extra: row.extra.clone(),
-            };
-            // A body that came before its subject can be compared with its hash only now. One that isn't its header's was
-            // its carrier's fault: the place is a hole again, for somebody else to fill.
-            let salt = if row.creates || row.kind == Kind::TOMBSTONE { None } else { txn.salt(at.space, row.subject) };
-            if salt.is_some_and(|salt| body_hash(&salt, at.device, at.seq, &body) != row.body_hash) {
-                txn.put(Table::Entry, at.encode(), EntryRow { kept: Kept::Absent, ..row }.encode());
-                continue;
-            }
-            let rebuilt = Rebuilt { header, id: row.id, body: Some(body), unchecked: false, opening };
-            let judged = match judge(txn, &rebuilt)? {
-                // It has its place already (on the phone that wrote it), so it can only be refused there.
-                Some(Judgement::CardUsed | Judgement::CardWithdrawn) => Some(Judgement::Refused(Reason::CardUsed)),
-                judged => judged,
-            };
-            let (kept, record) = keep(txn, &rebuilt, judged, &mut wakes)?;
-            let verdict = kept.verdict();
-            let moved = verdict != Verdict::Pending;
-            txn.put(Table::Entry, at.encode(), EntryRow { kept, ..row.clone() }.encode());
-            if let Some(Record::Tombstone(tombstone)) = &record {
-                erase(txn, at, tombstone, &mut wakes)?;
-            }
-            let cut = cut_of(record.as_ref());
-            if moved {
-                let (kind, subject) = (row.kind, row.subject);
-                admitted.woken.push(Outcome {
-                    place: at,
-                    id: row.id,
-                    kind,
-                    subject,
-                    verdict,
-                    news: News::Again,
-                    record,
-                });
-            }
-            if let Some(cut) = cut {
-                standing::end_chain(txn, &cut.end, admitted)?;
-            }
-            standing::turn(txn, admitted, &mut wakes)?;
-        }
-    }
-    Ok(())
 }

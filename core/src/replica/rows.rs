@@ -1,7 +1,5 @@
 //! Values of a replica's rows, as bytes. Read back strictly: a row that has another form is damage, and is reported.
 
-use std::collections::BTreeMap;
-
 use crate::cbor::{CborError, Reader, Writer};
 use crate::entry::header::Extra;
 use crate::entry::{EraseCommit, Kind, Seed, Signature};
@@ -208,32 +206,6 @@ impl SubjectRow {
         r.end()?;
         Ok(Self { state, kind, creator, owner, opening })
     }
-}
-
-/// Who of staff wants a subject erased, and whether as an administrator, to bytes.
-#[must_use]
-pub fn encode_staff(staff: &BTreeMap<PersonId, bool>) -> Vec<u8> {
-    let mut w = Writer::new();
-    w.array(staff.len());
-    for (person, administrator) in staff {
-        w.array(2).bytes(person.as_bytes()).bool(*administrator);
-    }
-    w.finish()
-}
-
-/// The same from bytes; nobody, where there is no row.
-///
-/// # Errors
-/// When they have another form.
-pub fn decode_staff(bytes: Option<&[u8]>) -> Result<BTreeMap<PersonId, bool>, CborError> {
-    let Some(bytes) = bytes else { return Ok(BTreeMap::new()) };
-    let mut r = Reader::new(bytes);
-    let len = r.array(bytes.len())?;
-    let staff = (0..len).map(|_| {
-        r.array_of(2)?;
-        Ok((PersonId::new(r.exact()?), r.bool()?))
-    });
-    staff.collect()
 }
 
 /// Where an entry stands in its chain.

@@ -10,7 +10,7 @@ use crate::entry::{Header, Kind, Salt};
 use crate::gate::Dep;
 use crate::gate::body::{self, ChangeFacts, Judgement, Known, SubjectFacts, SubjectState};
 use crate::membership::{Flip, Members};
-use crate::model::{DeviceId, EntryId, PersonId, SpaceId, SubjectId};
+use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
 use crate::store::erased::{self, Erasure};
 use crate::store::{StoreError, Table, keys};
 
@@ -183,11 +183,18 @@ impl<'r> Txn<'r> {
         self.delete(Table::Pending, place.encode());
     }
 
+    /// What the entry at `place` waits for.
+    pub(super) fn waiting_for(&self, place: Place) -> Result<Option<Dep>, ReplicaError> {
+        let row = self.get(Table::Pending, place.encode())?;
+        let decode = |row: Vec<u8>| rows::decode_dep(&row);
+        row.map(decode).transpose().map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })
+    }
+
     /// The entry at `place` waits no longer, whatever it waited for.
     pub(super) fn stop_waiting(&mut self, place: Place) -> Result<(), ReplicaError> {
-        let Some(row) = self.get(Table::Pending, place.encode())? else { return Ok(()) };
-        let dep = rows::decode_dep(&row).map_err(|cause| ReplicaError::Row { table: Table::Pending, cause })?;
-        self.waits_no_longer(dep, place);
+        if let Some(dep) = self.waiting_for(place)? {
+            self.waits_no_longer(dep, place);
+        }
         Ok(())
     }
 
@@ -213,32 +220,6 @@ impl<'r> Txn<'r> {
         }
     }
 
-    /// Whether an entry that counted still may: asked of records whose chain lost a role, not its whole standing.
-    pub(super) fn still_counts(&self, at: Place, row: &EntryRow) -> Result<bool, ReplicaError> {
-        if !self.members.stands_at(at.space, at.device, at.seq) {
-            return Ok(false);
-        }
-        let owner = self.subject_row(at.space, row.subject)?.and_then(|subject| subject.owner);
-        Ok(body::may_write(&self.members, (at.space, at.device, at.seq), row.kind, row.creates, owner))
-    }
-
-    /// Notes that somebody of staff wants a subject erased; returns whether it is to be erased now: two persons, one of them
-    /// an administrator.
-    pub(super) fn staff_wants_erased(
-        &mut self,
-        space: SpaceId,
-        subject: SubjectId,
-        person: PersonId,
-        administrator: bool,
-    ) -> Result<bool, ReplicaError> {
-        let key = keys::subject_staff(space, subject);
-        let mut staff = rows::decode_staff(self.get(Table::Subject, key.clone())?.as_deref())
-            .map_err(|cause| ReplicaError::Row { table: Table::Subject, cause })?;
-        *staff.entry(person).or_insert(false) |= administrator;
-        self.put(Table::Subject, key, rows::encode_staff(&staff));
-        Ok(staff.len() >= 2 && staff.values().any(|administrator| *administrator))
-    }
-
     /// The places of a subject's entries, the creating one first, those included that no store has yet.
     pub(super) fn places_of(&self, space: SpaceId, subject: SubjectId) -> Result<Vec<Place>, ReplicaError> {
         let creator = self.subject_row(space, subject)?.and_then(|row| row.creator);
@@ -250,7 +231,7 @@ impl<'r> Txn<'r> {
     }
 
     /// The keys that begin with `prefix`, those included that no store has yet: a server commits many pushes together.
-    fn keys_with(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+    pub(super) fn keys_with(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
         let rows = self.replica.store.scan(table, prefix, Some(&keys::after(prefix)), usize::MAX)?;
         let mut found: BTreeSet<Vec<u8>> = rows.into_iter().map(|row| row.key).collect();
         for rows in [&self.replica.uncommitted, &self.rows] {

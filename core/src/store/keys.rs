@@ -65,12 +65,6 @@ pub fn subject_entry(space: SpaceId, subject: SubjectId, device: DeviceId, seq: 
     join(&[&space.to_bytes(), subject.as_bytes(), &[1], device.as_bytes(), &seq.to_be_bytes()])
 }
 
-/// Row that says who of staff wants a subject erased, in `Table::Subject`.
-#[must_use]
-pub fn subject_staff(space: SpaceId, subject: SubjectId) -> Vec<u8> {
-    join(&[&space.to_bytes(), subject.as_bytes(), &[2]])
-}
-
 /// The beginning of all rows of [`subject_entry`] of one subject.
 #[must_use]
 pub fn subject_entries(space: SpaceId, subject: SubjectId) -> Vec<u8> {
@@ -176,7 +170,6 @@ mod tests {
             assert_eq!(parse_subject(&subject(space, about)), Some((space, about)));
             // Ends with a zero as well, and with others before it.
             assert_eq!(parse_subject(&subject_entry(space, about, DeviceId::ZERO, 0)), None);
-            assert_eq!(parse_subject(&subject_staff(space, about)), None);
         }
         assert_eq!(parse_entry(&[1, 2, 3]), None);
     }

@@ -200,7 +200,7 @@ impl Server {
             Ok(admitted) => self.follow_up(admitted),
             Err(BatchRefusal::CardUsed | BatchRefusal::CardWithdrawn) => {
                 let cards: Vec<_> = word::cards_of(&job.batch).collect();
-                let said = cards.into_iter().map(|card| self.settle(card));
+                let said = cards.into_iter().map(|card| self.settle(job.space, card));
                 said.filter_map(Result::transpose).collect()
             }
             Err(BatchRefusal::Fork { device, seq }) => {

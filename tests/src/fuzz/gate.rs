@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use samenspraak_core::entry::codec::person_of;
 use samenspraak_core::entry::{Kind, Run, Signature};
-use samenspraak_core::gate::body::{SubjectState, is_document, may_write};
+use samenspraak_core::gate::body::{SubjectState, Written, is_document, waits_for};
 use samenspraak_core::gate::limits::{BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX};
 use samenspraak_core::gate::{Reason, Verdict};
 use samenspraak_core::model::{DeviceId, EntryId, SpaceId};
@@ -318,8 +318,8 @@ fn counts(scene: &mut Scene, draft: &Draft) -> bool {
     let end = head.map_or(End { seq: 0, prev: EntryId::ZERO }, |head| End { seq: head.seq + 1, prev: head.id });
     let members = scene.replica().members();
     let at = (draft.space, device, end.seq);
-    let stands = members.is_active(device) && members.stands_at(draft.space, device, end.seq);
-    if !stands || !may_write(members, at, draft.kind, draft.creates(), None) {
+    let written = Written { at, kind: draft.kind, creates: draft.creates(), owner: None };
+    if !members.is_active(device) || waits_for(members, &written).is_some() {
         return false;
     }
     let (entry, id, signature) = draft.sign(scene, end);

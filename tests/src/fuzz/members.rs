@@ -117,7 +117,8 @@ impl Scene {
             3 => self.join(by, other, at),
             4 => Record::Grant(Grant::of(person, *choices.one(&Role::ALL))),
             5 | 6 => {
-                let target = match choices.below(3) {
+                let target = match choices.below(4) {
+                    3 => RevocationTarget::Revocation(said),
                     0 => RevocationTarget::Device(self.devices[at].id()),
                     1 => RevocationTarget::Person(person),
                     _ => RevocationTarget::Grant(said),
@@ -168,7 +169,10 @@ impl Heard {
 
     fn hear(&mut self, said: &Said, all: &BTreeMap<(DeviceId, u64), EntryId>) {
         let Said { device, seq, id, record, body } = said;
-        let asked = Asked { device: *device, seq: *seq, id: *id, record, body };
+        // Records of who belongs are all subjects of their own; any id that is its entry's alone will do.
+        let mut subject = [0; 16];
+        subject.copy_from_slice(&id.as_bytes()[..16]);
+        let asked = Asked { device: *device, seq: *seq, id: *id, subject: SubjectId::new(subject), record, body };
         let (answer, flips) = self.members.admit(&asked, false);
         if answer == Answer::Counts {
             self.counting.insert(*id);
@@ -225,6 +229,7 @@ fn number(record: &Record) -> u64 {
             RevocationTarget::Device(_) => 4,
             RevocationTarget::Person(_) => 5,
             RevocationTarget::Grant(_) => 6,
+            RevocationTarget::Revocation(_) => 26,
         },
         Record::Cut(_) => 7,
         Record::Settlement(_) => 8,

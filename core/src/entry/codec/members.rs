@@ -108,6 +108,7 @@ pub(super) fn revocation(body: &Body<'_>, revocation: &Revocation) -> Vec<u8> {
         RevocationTarget::Device(device) => w.uint(1).bytes(device.as_bytes()),
         RevocationTarget::Person(person) => w.uint(2).bytes(person.as_bytes()),
         RevocationTarget::Grant(id) => w.uint(3).bytes(id.as_bytes()),
+        RevocationTarget::Revocation(id) => w.uint(4).bytes(id.as_bytes()),
     };
     w.uint(4).uint(revocation.reason.number()).uint(5).array(revocation.seen.len());
     for seen in &revocation.seen {
@@ -123,7 +124,8 @@ pub(super) fn read_revocation(f: &Fields<'_>) -> Result<Revocation, CborError> {
         1 => RevocationTarget::Device(DeviceId::new(r.exact()?)),
         2 => RevocationTarget::Person(PersonId::new(r.exact()?)),
         3 => RevocationTarget::Grant(EntryId::new(r.exact()?)),
-        _ => return Err(r.error("a device, a person or a grant")),
+        4 => RevocationTarget::Revocation(EntryId::new(r.exact()?)),
+        _ => return Err(r.error("a device, a person, a grant or a revocation")),
     };
     Ok(Revocation {
         target,

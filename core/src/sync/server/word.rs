@@ -54,10 +54,11 @@ impl Server {
     pub(super) fn follow_up(&mut self, admitted: &Admitted) -> Result<Vec<Admitted>, ServerError> {
         let mut said = Vec::new();
         for outcome in admitted.all().filter(|outcome| outcome.verdict == Verdict::Present) {
+            let Place { space, device, .. } = outcome.place;
             match &outcome.record {
-                Some(Record::Revocation(revocation)) => {
-                    said.extend(self.cut(outcome.place.space, outcome.id, revocation)?);
-                }
+                Some(Record::Revocation(revocation)) => said.extend(self.cut(space, outcome.id, revocation)?),
+                Some(Record::Join(_)) => said.extend(self.cut_late(SpaceId::Members, device, device)?),
+                Some(Record::Enrolment(enrolment)) => said.extend(self.cut_late(space, device, enrolment.device)?),
                 Some(Record::Count(question)) => said.push(self.tally(*question)?),
                 _ => {}
             }
@@ -68,25 +69,18 @@ impl Server {
     /// Ends the chains that a revocation is about where they stand now.
     fn cut(&mut self, space: SpaceId, id: EntryId, revocation: &Revocation) -> Result<Vec<Admitted>, ServerError> {
         let members = self.replica.members();
-        let mut ends: Vec<(SpaceId, SpaceId, DeviceId)> = Vec::new();
+        let mut chains: Vec<(SpaceId, DeviceId)> = Vec::new();
         if space == SpaceId::Members {
             for device in members.devices_of(revocation.target) {
-                for in_space in [SpaceId::Members, SpaceId::Open, SpaceId::Ballot] {
-                    ends.push((SpaceId::Members, in_space, device));
-                }
-                for (closed_space, closed) in members.closed_spaces() {
-                    let of_device = closed.enrolled.iter().filter(|(_, e)| e.device == device);
-                    if !members.may_read(device, closed_space) {
-                        ends.extend(of_device.map(|(key, _)| (closed_space, closed_space, *key)));
-                    }
-                }
+                chains.extend(OPEN_CHAINS.map(|in_space| (in_space, device)));
+                let closed = members.closed_keys(device).into_iter();
+                chains.extend(closed.filter(|(closed_space, _)| !members.may_read(device, *closed_space)));
             }
         } else if let RevocationTarget::Device(key) = revocation.target {
-            ends.push((space, space, key));
+            chains.push((space, key));
         }
-        ends.retain(|(_, in_space, key)| !members.is_cut(*in_space, *key, revocation.target));
         let mut said = Vec::new();
-        for (written_in, in_space, device) in ends {
+        for (in_space, device) in chains {
             let head = self.replica.head(in_space, device);
             let here = ChainEnd {
                 space: in_space,
@@ -94,24 +88,57 @@ impl Server {
                 entries: head.map_or(0, |head| head.seq + 1),
                 last: head.map_or(EntryId::ZERO, |head| head.id),
             };
-            // What the author of the revocation had seen counts, also where this server hasn't got it yet.
-            let same = |seen: &&ChainEnd| (seen.space, seen.device) == (in_space, device);
-            let seen = revocation.seen.iter().filter(same).copied();
-            let end = seen.chain([here]).max_by_key(|end| end.entries).unwrap_or(here);
-            let record = Record::Cut(Cut { end, revocation: id });
-            said.push(self.say(written_in, Kind::CUT, &record)?);
+            said.extend(self.end(here, id, revocation)?);
         }
         Ok(said)
     }
 
-    /// Says who is in with a card that somebody else tried too, or that was withdrawn; once.
-    pub(super) fn settle(&mut self, card: InvitationKey) -> Result<Option<Admitted>, ServerError> {
+    /// Ends a chain that begins after its device's person, or the role behind it, was revoked. What it brought with it at once
+    /// comes too late as well.
+    fn cut_late(&mut self, space: SpaceId, key: DeviceId, device: DeviceId) -> Result<Vec<Admitted>, ServerError> {
         let members = self.replica.members();
-        if members.is_settled(card) || members.server_key(self.keys.epoch_key.id()).is_none() {
+        if space.is_closed() && members.may_read(device, space) {
+            return Ok(Vec::new());
+        }
+        let revocations = members.revocations_of(device).into_iter();
+        let revocations: Vec<(EntryId, Revocation)> = revocations.map(|(id, said)| (id, said.clone())).collect();
+        let spaces = if space.is_closed() { vec![space] } else { OPEN_CHAINS.to_vec() };
+        let mut said = Vec::new();
+        for (id, revocation) in &revocations {
+            for in_space in spaces.iter().copied() {
+                let end = ChainEnd { space: in_space, device: key, entries: 0, last: EntryId::ZERO };
+                said.extend(self.end(end, *id, revocation)?);
+            }
+        }
+        Ok(said)
+    }
+
+    /// Says where a chain ends, once. What the author of the revocation had seen counts, also where this server hasn't got it.
+    fn end(&mut self, here: ChainEnd, id: EntryId, revocation: &Revocation) -> Result<Option<Admitted>, ServerError> {
+        if self.replica.members().is_cut(here.space, here.device, revocation.target) {
             return Ok(None);
         }
-        let record = Record::Settlement(Settlement::Card { card, device: members.joined_with(card) });
-        self.say(SpaceId::Members, Kind::SETTLEMENT, &record).map(Some)
+        let same = |seen: &&ChainEnd| (seen.space, seen.device) == (here.space, here.device);
+        let seen = revocation.seen.iter().filter(same).copied();
+        let end = seen.chain([here]).max_by_key(|end| end.entries).unwrap_or(here);
+        self.say(said_in(here.space), Kind::CUT, &Record::Cut(Cut { end, revocation: id })).map(Some)
+    }
+
+    /// Says who is in with a card that somebody else tried too, or that was withdrawn; once.
+    pub(super) fn settle(&mut self, space: SpaceId, card: InvitationKey) -> Result<Option<Admitted>, ServerError> {
+        let members = self.replica.members();
+        if members.server_key(self.keys.epoch_key.id()).is_none() {
+            return Ok(None);
+        }
+        let (is_settled, device) = match members.closed(space) {
+            Some(closed) if space.is_closed() => (closed.is_settled(card), closed.joined_with(card)),
+            _ => (members.is_settled(card), members.joined_with(card)),
+        };
+        if is_settled {
+            return Ok(None);
+        }
+        let record = Record::Settlement(Settlement::Card { card, device });
+        self.say(said_in(space), Kind::SETTLEMENT, &record).map(Some)
     }
 
     /// Says which of two entries at one place stands: the one that is in the log. Once a place.
@@ -128,7 +155,7 @@ impl Server {
             return Ok(None);
         }
         let record = Record::Settlement(Settlement::Fork { space, device, seq, id: row.id });
-        self.say(SpaceId::Members, Kind::SETTLEMENT, &record).map(Some)
+        self.say(said_in(space), Kind::SETTLEMENT, &record).map(Some)
     }
 
     /// Counts the answers to a secret poll that are flushed, and publishes those that are enough to hide everybody in.
@@ -157,11 +184,20 @@ impl Server {
     }
 }
 
-/// The cards that joins of a push show.
+/// The spaces in which every device writes with its own key.
+const OPEN_CHAINS: [SpaceId; 3] = [SpaceId::Members, SpaceId::Open, SpaceId::Ballot];
+
+/// Where the server speaks of a chain: in `members`, but of closed spaces among those who are in them.
+fn said_in(space: SpaceId) -> SpaceId {
+    if space.is_closed() { space } else { SpaceId::Members }
+}
+
+/// The cards that joins and enrolments of a push show.
 pub(super) fn cards_of(batch: &RunBatch) -> impl Iterator<Item = InvitationKey> + '_ {
     batch.runs.iter().flat_map(|run| &run.entries).filter_map(|entry| match &entry.payload {
-        Payload::Creating { body } if entry.kind == Kind::JOIN => match codec::decode(entry.kind, body) {
+        Payload::Creating { body } => match codec::decode(entry.kind, body) {
             Ok(Some(Record::Join(join))) => Some(join.invitation),
+            Ok(Some(Record::Enrolment(Enrolment { way: Way::Card { card, .. }, .. }))) => Some(card),
             _ => None,
         },
         _ => None,
