@@ -7,6 +7,7 @@
 mod closed;
 mod duties;
 pub mod entropy;
+pub mod erasure;
 mod error;
 pub mod identity;
 mod joined;
@@ -23,6 +24,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use closed::{AnswerItem, OwnSealedItem, SealedItem};
+pub use erasure::ErasureReport;
 pub use error::CommandError;
 pub use identity::Identity;
 pub use joined::Joined;
@@ -121,6 +123,9 @@ pub enum Command {
     Decide(Decision),
     /// Take own input or voice back for good.
     Erase(SubjectId),
+    /// Ask the server on how many devices something erased is gone; with the next connection, where there is none. The answer
+    /// is at [`Joined::erasure_report`].
+    ErasureReport(SubjectId),
     /// Send in something that only the board, or a circle, can read; the server doesn't tell them from whom.
     Seal {
         /// `inbox` or a circle.
@@ -248,6 +253,11 @@ pub enum Reply {
         /// What its QR code holds.
         card: CardLink,
     },
+    /// The server is asked, and answers on a connection.
+    Asked {
+        /// About what.
+        subject: SubjectId,
+    },
     /// Nobody can join with these cards any more.
     Withdrawn {
         /// The batch.
@@ -275,6 +285,8 @@ pub enum Event {
     Frame(Vec<u8>),
     /// The connection is gone.
     Disconnected,
+    /// A scrub of the store ended: what this phone had erased is in none of its files now.
+    Scrubbed,
     /// A commit is flushed.
     Stored {
         /// Which.
@@ -356,6 +368,8 @@ enum Then {
     DidDuties(Vec<crate::replica::Outcome>),
     /// The server has what was dropped.
     Dropped(SubjectId),
+    /// The server keeps what was confirmed of a space.
+    Confirmed(SpaceId),
     /// Receipts; none when only evidence had to be kept.
     Receipted(Vec<crate::sync::wire::Receipt>),
 }
@@ -439,6 +453,7 @@ impl App {
             Event::Connected => {}
             Event::Frame(bytes) => self.frame(&bytes, effects),
             Event::Disconnected => self.disconnected(now, effects),
+            Event::Scrubbed => self.settle(effects),
             Event::Stored { .. } | Event::StoreFailed { .. } => {}
         }
     }
@@ -472,6 +487,7 @@ impl App {
             }
             Then::Took(taken) => self.took(*taken, effects),
             Then::Receipted(receipts) => self.receipted(&receipts, effects),
+            Then::Confirmed(space) => self.stored_confirmed(space),
         }
         self.settle(effects);
     }
@@ -486,6 +502,8 @@ impl App {
             }
             // They are still due, and done with the next event.
             Then::DidDuties(_) => {}
+            // It is said again, and no harm done.
+            Then::Confirmed(_) => {}
             // What the server sent is asked for again later: the cursor stands where it stood.
             Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) => {
                 effects.push(Effect::Disconnect(SessionError::NotNow))
@@ -515,12 +533,13 @@ impl App {
 
     /// Opens everything again from the store, and keeps the connection that is there.
     fn reload(&mut self) {
-        let session = self.joined.take().and_then(|joined| joined.session);
+        let before = self.joined.take().map(|joined| (joined.session, joined.erasing));
         match Joined::load(&self.store) {
             Ok(joined) => {
                 self.joined = joined;
-                if let Some(joined) = &mut self.joined {
+                if let (Some(joined), Some((session, erasing))) = (&mut self.joined, before) {
                     joined.session = session;
+                    joined.erasing.keep(erasing);
                 }
                 self.unreadable = false;
             }

@@ -258,13 +258,30 @@ impl Driver {
             link.send(std::mem::take(&mut wanted.frames))?;
             match wanted.settled {
                 Some(Some(code)) => return Err(SyncError::Refused(code)),
-                Some(None) => return Ok(()),
+                Some(None) => {
+                    wanted = tokio::task::block_in_place(|| self.confirm_erasures());
+                    if wanted.frames.is_empty() {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 None => {}
             }
             let bytes = link.receive().await?;
             let effects = self.app.handle(now(), Event::Frame(bytes));
             wanted = tokio::task::block_in_place(|| self.perform(effects));
         }
+    }
+
+    /// What this connection erased leaves the files now, while the server is still there to hear of it.
+    fn confirm_erasures(&mut self) -> Wanted {
+        let owes = self.app.joined().is_some_and(samenspraak_core::app::Joined::has_unconfirmed);
+        if !owes || !scrub(self.store.as_ref()) {
+            return Wanted::default();
+        }
+        self.scrub_at = None;
+        let effects = self.app.handle(now(), Event::Scrubbed);
+        self.perform(effects)
     }
 
     /// Stays connected, reconnects when the line breaks, and does what `requests` asks for. Ends when they end.
@@ -305,7 +322,8 @@ impl Driver {
                 () = until(self.scrub_at) => {
                     let done = tokio::task::block_in_place(|| scrub(self.store.as_ref()));
                     self.scrub_at = (!done).then(|| Instant::now() + SCRUB_AFTER);
-                    Wanted::default()
+                    let effects = self.app.handle(now(), Event::Scrubbed);
+                    self.perform(effects)
                 }
                 () = tokio::time::sleep(wait), if link.is_none() => match connect(&address).await {
                     Ok(socket) => {

@@ -47,6 +47,10 @@ pub fn sync_on(phone: &mut Driver, server: &mut Server, day: u32) -> Result<(), 
                         down.push_back(server.take_drop(&job, day)?.encode());
                         server.release(entropy(), day)?;
                     }
+                    ServerEffect::Confirm(said) => {
+                        let answers = server.confirm(&[said])?;
+                        down.extend(answers.iter().map(Frame::encode));
+                    }
                     ServerEffect::Follow(space, head) => {
                         begun = true;
                         followed.insert(space, head);

@@ -115,6 +115,14 @@ impl Phone {
         heard
     }
 
+    /// Scrubs the store, and says so to the app when it ended.
+    fn scrub(&mut self) -> Vec<Effect> {
+        match scrub_if_due(self.store.as_ref()) {
+            Ok(_) => self.app.handle(Timestamp(0), Event::Scrubbed),
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// Performs effects that need no network; returns frames to send, whether it settled, and a reply.
     fn perform(&mut self, effects: Vec<Effect>) -> Performed {
         let (mut done, mut left) = (Performed::default(), VecDeque::from(effects));
@@ -132,7 +140,7 @@ impl Phone {
                 Effect::Settled { refusal } => done.settled = Some(refusal),
                 Effect::Disconnect(error) => done.disconnected = Some(error.to_string()),
                 // What fails stays due; a store that fails says so at the next commit too.
-                Effect::Scrub if self.scrubs => drop(scrub_if_due(self.store.as_ref())),
+                Effect::Scrub if self.scrubs => left.extend(self.scrub()),
                 Effect::Changed(_) | Effect::ConnectAt(_) | Effect::Scrub => {}
             }
         }
@@ -446,6 +454,13 @@ impl World {
                     },
                     ServerEffect::Drop(job) => match self.server.take_drop(&job, DAY) {
                         Ok(answer) => down.push(answer.encode()),
+                        Err(_) => {
+                            self.server_failed = true;
+                            return down;
+                        }
+                    },
+                    ServerEffect::Confirm(said) => match self.server.confirm(&[said]) {
+                        Ok(answers) => down.extend(answers.iter().map(Frame::encode)),
                         Err(_) => {
                             self.server_failed = true;
                             return down;

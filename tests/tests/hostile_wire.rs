@@ -221,6 +221,9 @@ fn a_server_that_hears_mutated_frames_takes_nothing_false_and_syncs_on() {
                         let answer = world.server_mut().take_drop(&job, DAY).expect("a server goes on");
                         refused += usize::from(matches!(answer, Frame::DropRefused { .. }));
                     }
+                    ServerEffect::Confirm(said) => {
+                        world.server_mut().confirm(&[said]).unwrap();
+                    }
                     ServerEffect::Send(_) | ServerEffect::Follow(..) => {}
                 }
             }

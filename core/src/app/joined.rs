@@ -6,6 +6,7 @@ use std::sync::Arc;
 use automerge::Automerge;
 
 use super::Identity;
+use super::erasure::Erasing;
 use super::own::OwnSealed;
 use crate::cbor::{Reader, Writer};
 use crate::document;
@@ -48,6 +49,7 @@ pub struct Joined {
     pub(super) session: Option<Session>,
     /// One session a process and document; never one that was used before.
     pub(super) sessions: BTreeMap<SubjectId, [u8; 8]>,
+    pub(super) erasing: Erasing,
     documents: BTreeMap<SubjectId, OpenDocument>,
     documents_opened: u64,
     /// Own sealed input, by subject.
@@ -75,6 +77,7 @@ impl Joined {
             remembered: BTreeMap::new(),
             session: None,
             sessions: BTreeMap::new(),
+            erasing: Erasing::default(),
             documents: BTreeMap::new(),
             documents_opened: 0,
             own: BTreeMap::new(),
@@ -94,6 +97,7 @@ impl Joined {
         joined.read_receipts()?;
         joined.read_sync()?;
         joined.read_own()?;
+        joined.read_unconfirmed()?;
         Ok(Some(joined))
     }
 

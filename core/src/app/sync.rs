@@ -1,14 +1,16 @@
 //! What the app does with frames: check, commit, and only then believe and show.
 
+use super::erasure::Erasing;
 use super::joined::{encode_receipt_line, encode_sync, is_numbered, sync_key};
 use super::own::Stage;
 use super::{App, Effect, Joined, Then, Timestamp};
+use crate::entry::Kind;
 use crate::gate::Verdict;
 use crate::hash::Hash;
 use crate::model::{EntryId, SpaceId};
 use crate::replica::{BatchRefusal, Outcome};
 use crate::seal::{SealPublic, seal_drop};
-use crate::store::log::{LogHead, LogItem, encode_line};
+use crate::store::log::{Epoch, LogHead, LogItem, encode_line};
 use crate::store::{Batch, Table, keys};
 use crate::sync::phone::{Remembered, Session, SessionError};
 use crate::sync::wire::{Frame, Piece, PieceLine, Receipt};
@@ -23,6 +25,8 @@ const BACKOFF_MAX_MS: u64 = 5 * 60 * 1_000;
 /// A piece that is being committed.
 pub(super) struct Taken {
     space: SpaceId,
+    /// The epoch, where something was erased that is to be confirmed.
+    erased_in: Option<Epoch>,
     outcomes: Vec<Outcome>,
     numbers: Vec<(EntryId, Numbered)>,
     cursor: LogHead,
@@ -51,6 +55,7 @@ impl App {
             joined.session = Some(session);
             self.failed_connects = 0;
             effects.extend(frames.iter().map(|frame| Effect::Send(frame.encode())));
+            self.speak_of_erasures(effects);
             return Ok(());
         }
         let session = joined.session.as_mut().ok_or(SessionError::Frame)?;
@@ -89,7 +94,11 @@ impl App {
                 self.settle(effects);
                 Ok(())
             }
+            Frame::Confirmed { space, next } => self.confirmed(space, next, effects),
+            Frame::Erased { space, subject, reach } => self.reached(space, subject, reach, effects),
             Frame::Hello { .. }
+            | Frame::Confirm { .. }
+            | Frame::AskErased { .. }
             | Frame::Prove { .. }
             | Frame::Subscribe { .. }
             | Frame::Push { .. }
@@ -134,9 +143,13 @@ impl App {
         rows.put(Table::Meta, sync_key(piece.space), encode_sync(&remembered));
         rows.put(Table::Meta, keys::log_head(piece.space, &epoch), crate::store::log::encode_head(&head));
         let mut batch = joined.replica.take_rows();
+        let outcomes: Vec<Outcome> = admitted.entries.into_iter().chain(admitted.woken).collect();
+        let erased_in = outcomes.iter().any(is_erasure).then_some(epoch);
+        if let Some(epoch) = erased_in {
+            Erasing::owe(&mut rows, piece.space, epoch, head.next);
+        }
         batch.append(rows);
-        let outcomes = admitted.entries.into_iter().chain(admitted.woken).collect();
-        let taken = Taken { space: piece.space, outcomes, numbers, cursor: head };
+        let taken = Taken { space: piece.space, erased_in, outcomes, numbers, cursor: head };
         self.commit(batch, Then::Took(Box::new(taken)), effects);
         Ok(())
     }
@@ -152,6 +165,9 @@ impl App {
             let acked_seq = session.space(taken.space).map_or(0, |state| state.acked_seq);
             let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq };
             joined.remembered.insert(taken.space, remembered);
+        }
+        if let Some(epoch) = taken.erased_in {
+            joined.erasing.owes(taken.space, epoch, taken.cursor.next);
         }
         let changed = self.show(&taken.outcomes);
         if !changed.is_empty() {
@@ -275,6 +291,7 @@ impl App {
 
     /// Says so when nothing is left to do on this connection.
     pub(super) fn settle(&mut self, effects: &mut Vec<Effect>) {
+        self.speak_of_erasures(effects);
         let Some(joined) = &self.joined else { return };
         let Some(session) = &joined.session else { return };
         // What is owed to closed spaces goes on the same connection.
@@ -321,6 +338,12 @@ impl Joined {
         }
         frames
     }
+}
+
+/// Whether something was erased by this, or may have been: one signature of two erases nothing, and confirming it does no
+/// harm.
+fn is_erasure(outcome: &Outcome) -> bool {
+    outcome.kind == Kind::TOMBSTONE && outcome.verdict == Verdict::Present
 }
 
 /// How long to wait before the next try: doubling, at most five minutes, spread by device so that a whole meeting doesn't

@@ -57,6 +57,9 @@ impl App {
             self.commit(batch, Then::Joined { id, joined: Box::new(joined), reply }, effects);
             return Ok(());
         }
+        if let Command::ErasureReport(subject) = command {
+            return self.ask_erased(id, subject, effects);
+        }
         let joined = self.joined.as_mut().ok_or(CommandError::NotJoined)?;
         let written = joined.write(command, &mut entropy)?;
         if written.outcomes.is_empty() && written.rows.is_empty() {
@@ -183,7 +186,8 @@ pub(super) fn above(rank: u8) -> &'static str {
 impl Joined {
     fn write(&mut self, command: Command, entropy: &mut Entropy) -> Result<Written, CommandError> {
         match command {
-            Command::Join { .. } | Command::Found { .. } => {
+            // Both begin an app, and questions write nothing; see `command`.
+            Command::Join { .. } | Command::Found { .. } | Command::ErasureReport(_) => {
                 Err(CommandError::AlreadyJoined { wijk: self.identity.wijk })
             }
             _ if self.revoked().is_some() => Err(CommandError::Revoked),

@@ -132,6 +132,12 @@ pub fn log_head(space: SpaceId, epoch: &Epoch) -> Vec<u8> {
     join(&[b"log-head/", &space.to_bytes(), epoch])
 }
 
+/// Row that says up to where of a log a device confirmed erasures, in `Table::Meta`.
+#[must_use]
+pub fn confirmed(space: SpaceId, epoch: &Epoch, device: DeviceId) -> Vec<u8> {
+    join(&[b"confirmed/", &space.to_bytes(), epoch, device.as_bytes()])
+}
+
 /// Row of a chain's head in `Table::Meta`.
 #[must_use]
 pub fn chain_head(space: SpaceId, device: DeviceId) -> Vec<u8> {

@@ -5,10 +5,12 @@
 //! complete, so receipts that come before wait. Not here: storing anything; the app commits and then goes on.
 
 mod drops;
+mod erasures;
 
 use std::collections::{BTreeMap, VecDeque};
 
 pub use drops::Drops;
+pub use erasures::Erasures;
 
 use super::wire::{Frame, Receipt, RefusalCode};
 use super::{ServerCertificate, head_message, prove_message, receipt_message};
@@ -96,6 +98,7 @@ pub struct Session {
     /// Receipts of a server that is not known to be the wijk's yet.
     unproven: Vec<Receipt>,
     drops: Drops,
+    erasures: Erasures,
 }
 
 /// What a phone remembers of a space between connections.
@@ -137,6 +140,7 @@ impl Session {
             next_push: 0,
             unproven: Vec::new(),
             drops: Drops::default(),
+            erasures: Erasures::default(),
         };
         session.begin_spaces(replica, remembered);
         let proof = key.sign(&prove_message(*wijk, certificate.epoch_key, nonce));
@@ -195,6 +199,11 @@ impl Session {
     /// The same, for sending more and for what the server says of them.
     pub fn drops_mut(&mut self) -> &mut Drops {
         &mut self.drops
+    }
+
+    /// What was said of erasures on this connection.
+    pub fn erasures_mut(&mut self) -> &mut Erasures {
+        &mut self.erasures
     }
 
     /// Pushes of own entries that were not sent on this connection yet, as many as may be under way.
@@ -346,6 +355,7 @@ impl Session {
         }
         if push.is_none() {
             state.current = true;
+            self.erasures.refused(space);
         }
         Ok(())
     }
@@ -403,6 +413,7 @@ impl Session {
         self.in_flight.is_empty()
             && self.unproven.is_empty()
             && self.drops.is_empty()
+            && self.erasures.is_empty()
             && self.spaces.iter().all(|(space, state)| done(*space, state))
     }
 

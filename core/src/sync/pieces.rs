@@ -156,6 +156,11 @@ impl PieceReader {
         self.epoch
     }
 
+    /// The rows below.
+    pub(super) fn rows(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// Where the log of a space stands.
     ///
     /// # Errors

@@ -4,9 +4,11 @@
 //! serves all of them, and sends nothing that [`Server`] has not committed.
 
 mod drops;
+mod erasure;
 mod word;
 
 pub use drops::{DROPS_PER_DEVICE_MAX, DropJob, HELD_MAX, RELEASE_AT};
+pub use erasure::Confirmation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -317,6 +319,8 @@ pub enum ServerEffect {
     Admit(PushJob),
     /// Give this to [`Server::take_drop`], and send its answer.
     Drop(DropJob),
+    /// Give this to [`Server::confirm`], and send its answer.
+    Confirm(Confirmation),
     /// From now on send pieces of this space, beginning at this head, and a signed head whenever its end is reached.
     Follow(SpaceId, LogHead),
     /// End the connection; the text is for the server's own log and holds no personal data.
@@ -374,9 +378,28 @@ impl Session {
                 vec![ServerEffect::Admit(PushJob { push, space, batch })]
             }
             Frame::Subscribe { space, epoch, cursor } => self.subscribe(device, space, epoch, cursor, members, reader),
+            Frame::Confirm { space, epoch, next } => self.confirm(Confirmation { device, space, next }, epoch, members),
+            Frame::AskErased { space, subject } => {
+                let may_ask = members.is_active(device);
+                match may_ask.then(|| erasure::reach(members, reader, space, subject)).transpose().map(Option::flatten)
+                {
+                    Ok(reach) => vec![ServerEffect::Send(Frame::Erased { space, subject, reach })],
+                    Err(_) => vec![ServerEffect::Close("the log can't be read")],
+                }
+            }
             Frame::Drop { drop, envelope } => vec![ServerEffect::Drop(DropJob { drop, envelope })],
             Frame::Bye => vec![ServerEffect::Close("said goodbye")],
             _ => vec![ServerEffect::Close("a frame that only servers send")],
+        }
+    }
+
+    fn confirm(&self, said: Confirmation, epoch: Epoch, members: &Members) -> Vec<ServerEffect> {
+        if epoch != self.certificate.epoch {
+            return vec![ServerEffect::Close("confirms another epoch")];
+        }
+        match members.may_read(said.device, said.space) {
+            true => vec![ServerEffect::Confirm(said)],
+            false => vec![refused_space(members, said.device, said.space)],
         }
     }
 
@@ -390,9 +413,7 @@ impl Session {
         reader: &PieceReader,
     ) -> Vec<ServerEffect> {
         if !members.may_read(device, space) {
-            let revoked = members.is_revoked(device);
-            let code = if revoked { RefusalCode::Revoked } else { RefusalCode::NotReadable };
-            return vec![ServerEffect::Send(Frame::Refused { push: None, space, code, expected_seq: None })];
+            return vec![refused_space(members, device, space)];
         }
         let empty = LogHead::empty(self.wijk, space, &self.certificate.epoch);
         let fits = || -> Result<bool, PieceError> {
@@ -407,4 +428,10 @@ impl Session {
             Err(_) => vec![ServerEffect::Close("the log can't be read")],
         }
     }
+}
+
+/// A space that a device may not read, or no longer.
+fn refused_space(members: &Members, device: DeviceId, space: SpaceId) -> ServerEffect {
+    let code = if members.is_revoked(device) { RefusalCode::Revoked } else { RefusalCode::NotReadable };
+    ServerEffect::Send(Frame::Refused { push: None, space, code, expected_seq: None })
 }

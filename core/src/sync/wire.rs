@@ -6,7 +6,7 @@ use crate::cbor::{CborError, Reader, Writer};
 use crate::entry::{Run, Signature};
 use crate::gate::Verdict;
 use crate::gate::limits::{BATCH_ENTRIES_MAX, FRAME_BYTES_MAX};
-use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
+use crate::model::{DeviceId, EntryId, SpaceId, SubjectId, WijkId};
 use crate::replica::RunBatch;
 use crate::seal::DROP_STEPS;
 use crate::store::log::{Epoch, LogHead};
@@ -133,6 +133,15 @@ pub struct Piece {
     pub facts: Vec<(u64, u32, Verdict)>,
 }
 
+/// How far an erasure reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Devices that may read the space now.
+    pub devices: u64,
+    /// Those of them that said that it is no longer on their disks.
+    pub confirmed: u64,
+}
+
 /// Everything that is said on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
@@ -230,6 +239,38 @@ pub enum Frame {
         /// Why.
         code: RefusalCode,
     },
+    /// Phone: what was erased in this log before this number is no longer on my disk. Only said when something was.
+    Confirm {
+        /// The space.
+        space: SpaceId,
+        /// The epoch of the number.
+        epoch: Epoch,
+        /// Number of the next item.
+        next: u64,
+    },
+    /// Server: that is kept.
+    Confirmed {
+        /// The space.
+        space: SpaceId,
+        /// As it was said.
+        next: u64,
+    },
+    /// Phone: how many devices confirmed this erasure?
+    AskErased {
+        /// The space.
+        space: SpaceId,
+        /// What was erased.
+        subject: SubjectId,
+    },
+    /// Server: so many. Never which.
+    Erased {
+        /// The space.
+        space: SpaceId,
+        /// What was erased.
+        subject: SubjectId,
+        /// How far; nothing when this server knows of no such erasure.
+        reach: Option<Reach>,
+    },
 }
 
 impl Frame {
@@ -283,6 +324,20 @@ impl Frame {
             Self::DropRefused { drop, code } => {
                 w.array(3).uint(12).uint(*drop).uint(code.number());
             }
+            Self::Confirm { space, epoch, next } => {
+                w.array(4).uint(13).bytes(&space.to_bytes()).bytes(epoch).uint(*next);
+            }
+            Self::Confirmed { space, next } => {
+                w.array(3).uint(14).bytes(&space.to_bytes()).uint(*next);
+            }
+            Self::AskErased { space, subject } => {
+                w.array(3).uint(15).bytes(&space.to_bytes()).bytes(subject.as_bytes());
+            }
+            Self::Erased { space, subject, reach } => {
+                w.array(5).uint(16).bytes(&space.to_bytes()).bytes(subject.as_bytes());
+                optional(&mut w, reach.map(|reach| reach.devices));
+                optional(&mut w, reach.map(|reach| reach.confirmed));
+            }
         }
         w.finish()
     }
@@ -298,7 +353,7 @@ impl Frame {
         let mut r = Reader::new(bytes);
         let len = r.array(8)?;
         let number = r.uint()?;
-        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1, 3, 5, 3];
+        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1, 3, 5, 3, 4, 3, 3, 5];
         let known = usize::try_from(number).ok().and_then(|at| expected.get(at));
         if known != Some(&len) {
             return Err(r.error("a known frame of its length"));
@@ -336,6 +391,10 @@ impl Frame {
                 signature: Signature(r.exact()?),
             },
             12 => Self::DropRefused { drop: r.uint()?, code: RefusalCode::from_number(r.uint()?) },
+            13 => Self::Confirm { space: space(&mut r)?, epoch: r.exact()?, next: r.uint()? },
+            14 => Self::Confirmed { space: space(&mut r)?, next: r.uint()? },
+            15 => Self::AskErased { space: space(&mut r)?, subject: SubjectId::new(r.exact()?) },
+            16 => Self::Erased { space: space(&mut r)?, subject: SubjectId::new(r.exact()?), reach: reach(&mut r)? },
             _ => Self::Bye,
         };
         r.end()?;
@@ -352,6 +411,14 @@ fn optional(w: &mut Writer, value: Option<u64>) {
 
 fn read_optional(r: &mut Reader<'_>) -> Result<Option<u64>, CborError> {
     if r.null()? { Ok(None) } else { r.uint().map(Some) }
+}
+
+fn reach(r: &mut Reader<'_>) -> Result<Option<Reach>, CborError> {
+    match (read_optional(r)?, read_optional(r)?) {
+        (None, None) => Ok(None),
+        (Some(devices), Some(confirmed)) if confirmed <= devices => Ok(Some(Reach { devices, confirmed })),
+        _ => Err(r.error("so many of so many devices, or nothing")),
+    }
 }
 
 fn space(r: &mut Reader<'_>) -> Result<SpaceId, CborError> {

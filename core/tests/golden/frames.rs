@@ -4,7 +4,7 @@ use samenspraak_core::gate::{Reason, Verdict};
 use samenspraak_core::model::*;
 use samenspraak_core::replica::RunBatch;
 use samenspraak_core::store::log::{LogHead, LogItem};
-use samenspraak_core::sync::wire::{Frame, Piece, PieceLine, Receipt, ReceiptLine, RefusalCode};
+use samenspraak_core::sync::wire::{Frame, Piece, PieceLine, Reach, Receipt, ReceiptLine, RefusalCode};
 use samenspraak_core::sync::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
 
 use super::file::check;
@@ -34,7 +34,7 @@ fn receipt() -> Receipt {
 }
 
 fn frames() -> Vec<(&'static str, Frame)> {
-    let space = SpaceId::Open;
+    let (space, subject) = (SpaceId::Open, SubjectId::new([0x2d; 16]));
     let piece = Piece {
         space,
         epoch: EPOCH,
@@ -67,6 +67,11 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ),
         ("restart", Frame::Restart { space: SpaceId::Members, epoch: EPOCH }),
         ("bye", Frame::Bye),
+        ("confirm", Frame::Confirm { space, epoch: EPOCH, next: 41_207 }),
+        ("confirmed", Frame::Confirmed { space, next: 41_207 }),
+        ("ask erased", Frame::AskErased { space: SpaceId::Inbox, subject }),
+        ("erased", Frame::Erased { space, subject, reach: Some(Reach { devices: 300, confirmed: 299 }) }),
+        ("erased unknown", Frame::Erased { space, subject, reach: None }),
     ]
 }
 

@@ -134,6 +134,10 @@ impl Connection<'_> {
                     Some(frame) => self.send(&frame).await?,
                     None => return Err("the server stops"),
                 },
+                ServerEffect::Confirm(said) => match self.shared.writer.confirm(said).await {
+                    Some(frame) => self.send(&frame).await?,
+                    None => return Err("nothing can be kept now"),
+                },
                 ServerEffect::Follow(space, head) => {
                     self.followed.insert(space, Followed { head, signed: None });
                     self.pump().await?;

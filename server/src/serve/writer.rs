@@ -14,7 +14,7 @@ use samenspraak_core::model::{SpaceId, WijkId};
 use samenspraak_core::replica::ReplicaError;
 use samenspraak_core::store::StoreError;
 use samenspraak_core::store::log::LogError;
-use samenspraak_core::sync::server::{DropJob, PushJob, RELEASE_AT, Server, ServerError, ServerKeys};
+use samenspraak_core::sync::server::{Confirmation, DropJob, PushJob, RELEASE_AT, Server, ServerError, ServerKeys};
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -42,6 +42,11 @@ enum Work {
     Push(Waiting),
     Drop {
         job: DropJob,
+        answer: oneshot::Sender<Frame>,
+    },
+    /// A device confirms erasures.
+    Confirm {
+        said: Confirmation,
         answer: oneshot::Sender<Frame>,
     },
     /// Append what is held.
@@ -148,6 +153,16 @@ impl Writer {
         answered.await.ok()
     }
 
+    /// Has a confirmation kept; returns the answer, or `None` when the server is stopping or has no room: then it is said
+    /// again on the next connection.
+    pub async fn confirm(&self, said: Confirmation) -> Option<Frame> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let (answer, answered) = oneshot::channel();
+        queue.send(Work::Confirm { said, answer }).await.ok()?;
+        drop(queue);
+        answered.await.ok()
+    }
+
     /// Has what is held appended now.
     pub async fn release(&self) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -200,6 +215,16 @@ impl Thread {
                 let _ = answer.send(frame);
                 if self.server.held() >= RELEASE_AT { self.release() } else { Ok(()) }
             }
+            Work::Confirm { said, answer } => match self.server.confirm(&[said]) {
+                Ok(frames) => {
+                    // A connection that is gone says it again when it comes back.
+                    let _ = frames.into_iter().next().map(|frame| answer.send(frame));
+                    Ok(())
+                }
+                // Nothing was begun in memory, so the server goes on; nobody is told that it is kept.
+                Err(error) if is_full(&error) => Ok(()),
+                Err(error) => Err(error),
+            },
             Work::Release => self.release(),
         }
     }

@@ -1,7 +1,7 @@
 //! Frames: what is read is written and read again as the same.
 
-use samenspraak_core::model::SpaceId;
-use samenspraak_core::sync::wire::{Frame, RefusalCode};
+use samenspraak_core::model::{SpaceId, SubjectId};
+use samenspraak_core::sync::wire::{Frame, Reach, RefusalCode};
 
 use super::{Ends, Target};
 use crate::conversation::Conversation;
@@ -39,12 +39,16 @@ fn number(frame: &Frame) -> u64 {
         Frame::Drop { .. } => 10,
         Frame::Dropped { .. } => 11,
         Frame::DropRefused { .. } => 12,
+        Frame::Confirm { .. } => 13,
+        Frame::Confirmed { .. } => 14,
+        Frame::AskErased { .. } => 15,
+        Frame::Erased { .. } => 16,
     }
 }
 
 /// What is said on an honest evening, and the frames that are seldom said.
 fn seeds() -> Vec<Vec<u8>> {
-    let space = SpaceId::Open;
+    let (space, subject) = (SpaceId::Open, SubjectId::new([5; 16]));
     let refused = |push, expected_seq| Frame::Refused { push, space, code: RefusalCode::Gap, expected_seq };
     let rare = [
         refused(None, None),
@@ -52,6 +56,11 @@ fn seeds() -> Vec<Vec<u8>> {
         Frame::Restart { space, epoch: [1; 16] },
         Frame::Bye,
         Frame::DropRefused { drop: 1, code: RefusalCode::NotNow },
+        Frame::Confirm { space, epoch: [1; 16], next: 300 },
+        Frame::Confirmed { space, next: 300 },
+        Frame::AskErased { space, subject },
+        Frame::Erased { space, subject, reach: None },
+        Frame::Erased { space, subject, reach: Some(Reach { devices: 3, confirmed: 2 }) },
     ];
     let mut seeds = Conversation::new().said;
     seeds.extend(rare.iter().map(Frame::encode));
