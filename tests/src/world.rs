@@ -97,22 +97,22 @@ impl Phone {
         self.app.joined_mut().expect("this phone has joined")
     }
 
-    /// Connects this phone to whoever says exactly these frames, and disconnects. Returns why the phone ended the
-    /// connection before they were all said, if it did.
-    pub fn hear(&mut self, frames: &[Vec<u8>]) -> Option<String> {
+    /// Connects this phone to whoever says exactly these frames, and disconnects.
+    pub fn hear(&mut self, frames: &[Vec<u8>]) -> Heard {
         let effects = self.app.handle(Timestamp(0), Event::Connected);
-        self.perform(effects);
-        let mut ended = None;
+        let mut heard = Heard { said: self.perform(effects).frames, ended: None };
         for frame in frames {
             let effects = self.app.handle(Timestamp(0), Event::Frame(frame.clone()));
-            ended = self.perform(effects).disconnected;
-            if ended.is_some() {
+            let performed = self.perform(effects);
+            heard.said.extend(performed.frames);
+            heard.ended = performed.disconnected;
+            if heard.ended.is_some() {
                 break;
             }
         }
         let effects = self.app.handle(Timestamp(0), Event::Disconnected);
         self.perform(effects);
-        ended
+        heard
     }
 
     /// Scrubs the store, and says so to the app when it ended.
@@ -168,6 +168,15 @@ struct Performed {
     reply: Option<Result<Reply, CommandError>>,
     settled: Option<Option<RefusalCode>>,
     disconnected: Option<String>,
+}
+
+/// What a phone did with what it heard.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// What it said.
+    pub said: Vec<Vec<u8>>,
+    /// Why it ended the connection before everything was said, if it did.
+    pub ended: Option<String>,
 }
 
 /// What a sync did.

@@ -62,7 +62,7 @@ impl Liar {
 
     fn says(&self, phone: &mut Phone, frames: Vec<Vec<u8>>) -> Option<String> {
         let frames: Vec<Vec<u8>> = std::iter::once(self.hello()).chain(frames).collect();
-        phone.hear(&frames)
+        phone.hear(&frames).ended
     }
 }
 
@@ -393,4 +393,37 @@ fn a_server_that_goes_back_in_time_is_noticed_and_takes_no_words_away() {
     let device = key(victim).id();
     let own = old.server().replica().entry(Place { space, device, seq: 0 }).unwrap();
     assert!(own.is_some_and(|row| row.kept.body().is_some()), "and own words are sent again");
+}
+
+#[test]
+fn a_server_that_the_wijk_does_not_name_gets_no_words_and_is_not_believed() {
+    let mut scene = Scene::new();
+    let wijk = scene.liar.wijk;
+    let [identity, epoch_key] = [1, 2].map(|byte| Key::from_secret(&[byte; 32]));
+    let stranger = Liar { wijk, keys: ServerKeys { identity, epoch_key, epoch: [8; 16] } };
+    let words = "Dit hoort de valse server niet.";
+    let content = Content { title: "Voor de wijk".into(), text: words.into(), ..Content::default() };
+    // A phone that has just joined and knows nothing but its card.
+    let mut new = scene.evening.world.join(Role::Resident);
+    for phone in [&mut new, &mut scene.victim] {
+        scene.evening.world.ask(phone, Command::Contribute(content.clone())).unwrap();
+    }
+    let heard = new.hear(&[stranger.hello()]);
+    let spaces = |frame: &Vec<u8>| match Frame::decode(frame) {
+        Ok(Frame::Push { space, .. }) => Some(space),
+        _ => None,
+    };
+    assert_eq!(heard.said.iter().filter_map(spaces).collect::<Vec<_>>(), [SpaceId::Members], "its join and no words");
+    let all = heard.said.concat();
+    assert!(!all.windows(words.len()).any(|window| window == words.as_bytes()));
+    // One that has synced before ends the connection at the first word.
+    let heard = scene.victim.hear(&[stranger.hello()]);
+    assert_eq!(heard.ended.as_deref(), Some("the server can't prove that it is this wijk's server"));
+    assert!(heard.said.is_empty());
+    // A certificate that is the honest one's, with another key in it.
+    let honest = scene.liar.keys.certificate(wijk);
+    let certificate = samenspraak_core::sync::ServerCertificate { epoch_key: stranger.keys.epoch_key.id(), ..honest };
+    let hello = Session::begin(wijk, certificate, [9; 32]).1.encode();
+    assert!(scene.victim.hear(&[hello]).ended.is_some());
+    assert_eq!(scene.evening.world.sync(&mut new).settled, Some(None), "and the words reach the true one");
 }

@@ -1,7 +1,7 @@
 //! Part `lint`: what can be judged without running the program. Every step counts as one test.
 //!
-//! Rules of this repository that no ready-made tool knows stand in `layout` (names and sizes of files) and `purity` (what the
-//! core may not touch); their unit tests show that they can fail.
+//! Rules of this repository that no ready-made tool knows stand in `layout` (names and sizes of files), `purity` (what the core
+//! may not touch) and `threats` (promises without a test); their unit tests show that they can fail.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,6 +13,7 @@ use crate::{child, place};
 mod layout;
 mod paths;
 mod purity;
+mod threats;
 
 /// How long a database of advisories may take to answer. It is fetched whole the first time (some 10 MB).
 const ADVISORIES_PATIENCE: Duration = Duration::from_secs(45);
@@ -29,6 +30,7 @@ pub fn run(root: &Path, report: &mut Report) {
     };
     step("format", &|| Outcome::of(cargo(root, &["fmt", "--all", "--check"], "run `cargo fmt`")));
     step("layout", &|| Outcome::of(layout::check(root)));
+    step("threats have tests", &|| Outcome::of(threats::check(root)));
     step("pure core: sources", &|| Outcome::of(purity::check_sources(root)));
     step("pure core: dependencies", &|| Outcome::of(purity::check_dependencies(root)));
     step("pure core: builds alone", &|| {
