@@ -97,21 +97,22 @@ impl Phone {
         self.app.joined_mut().expect("this phone has joined")
     }
 
-    /// Connects this phone to whoever says exactly these frames, and disconnects. Returns what it said.
-    pub fn hear(&mut self, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    /// Connects this phone to whoever says exactly these frames, and disconnects. Returns why the phone ended the
+    /// connection before they were all said, if it did.
+    pub fn hear(&mut self, frames: &[Vec<u8>]) -> Option<String> {
         let effects = self.app.handle(Timestamp(0), Event::Connected);
-        let mut said = self.perform(effects).frames;
+        self.perform(effects);
+        let mut ended = None;
         for frame in frames {
             let effects = self.app.handle(Timestamp(0), Event::Frame(frame.clone()));
-            let performed = self.perform(effects);
-            said.extend(performed.frames);
-            if performed.disconnected.is_some() {
+            ended = self.perform(effects).disconnected;
+            if ended.is_some() {
                 break;
             }
         }
         let effects = self.app.handle(Timestamp(0), Event::Disconnected);
         self.perform(effects);
-        said
+        ended
     }
 
     /// Scrubs the store, and says so to the app when it ended.
@@ -282,6 +283,12 @@ impl World {
     pub fn restart_server_with(&mut self, store: Arc<dyn Store>) {
         self.server_store = store;
         self.restart_server();
+    }
+
+    /// The keys of the server, for a server that lies.
+    #[must_use]
+    pub fn server_keys(&self) -> &ServerKeys {
+        &self.keys
     }
 
     /// Whether the server's store failed: it answers nobody until it is started again.
