@@ -91,6 +91,70 @@ ruling-appeal = niet mee eens? Maak bezwaar, met het nummer van deze beslissing:
 erasure-signed = een beheerder wil dit wissen; het is verborgen voor anderen tot een tweede ook tekent
 erasure-signed-on = een beheerder wil dit wissen (getekend op { $day }); het is verborgen voor anderen tot een tweede ook tekent
 
+rulings-none = Er is nog niets beoordeeld.
+erasures-none = Niemand van de staf heeft iets laten wissen.
+erasure-waits-administrator = wacht op de handtekening van een beheerder
+erasure-waits-second = verborgen; wacht op een tweede handtekening
+erasure-done = gewist
+erasure-signature = getekend door { $person } ({ $day })
+rewrite-erase-old = De oude tekst staat er nog. Laat twee van de staf hem wissen: erase { $id } --ground "..."
+meeting-replaces = nieuwe tekst, in plaats van { $id }
+meeting-replaced-by = er is een nieuwe tekst: { $id }
+
+## How far an erasure reached
+
+erase-report-unknown = De server weet nog niet dat dit gewist is. Probeer het later nog eens.
+erase-report = Gewist op { $confirmed } van de { $devices } toestellen.
+erase-report-left =
+    { $left ->
+        [one] 1 toestel heeft het nog niet bevestigd. Het wist deze tekst zodra het weer verbinding heeft.
+       *[other] { $left } toestellen hebben het nog niet bevestigd. Ze wissen deze tekst zodra ze weer verbinding hebben.
+    }
+erase-report-limits = Wat niemand kan wissen: een foto van een scherm, en een telefoon die nooit meer verbinding maakt. Toestellen die uit de wijk zijn gehaald, tellen hier niet mee.
+
+## Who belongs
+
+role-resident = bewoner
+role-facilitator = begeleider
+role-board = bestuurslid
+role-administrator = beheerder
+role-party = spreekt voor een organisatie
+person-self = (jij)
+device-line = toestel { $id }
+device-this = (dit toestel)
+revoked-because = hoort er niet meer bij: { $why }
+revoked-lost = kwijt of gestolen
+revoked-left = vertrokken
+revoked-abuse = misbruik
+cards-none = Er zijn nog geen kaarten.
+cards-for-device = eigen toestel
+cards-count = { $made } gemaakt, { $used } gebruikt, { $left } nog te gebruiken
+cards-withdrawn = ingetrokken
+cards-withdrawn-now =
+    { $unused ->
+        [0] Ingetrokken. Er was geen kaart meer over.
+        [one] Ingetrokken. Met 1 kaart kan niemand meer meedoen.
+       *[other] Ingetrokken. Met { $unused } kaarten kan niemand meer meedoen.
+    }
+device-card-hint = Gebruik deze link op je andere toestel. Wie de link heeft, schrijft als jij: geef hem aan niemand. De letters alleen zijn niet genoeg.
+leave-done = Je bent weg uit deze wijk. Maak nog één keer verbinding (sync), dan weet de wijk het. Wat je schreef, blijft staan.
+leave-arrived = De wijk weet dat je weg bent.
+phone-revoked = Dit toestel hoort niet meer bij de wijk: { $why }. Wat je hier nog schrijft, telt nergens mee.
+phone-left-behind = telt niet mee: dit toestel hoorde er niet meer bij
+
+## Secret polls
+
+choice-support = steun
+choice-agree = eens
+choice-disagree = oneens
+choice-pass = geen mening
+choice-withdrawn = teruggenomen
+poll-own = jouw geheime antwoord: { $choice }
+poll-no-own = Je hebt hier nog niet in het geheim geantwoord.
+poll-not-counted = Er is nog niet geteld.
+poll-counted-on = Geteld op { $day }:
+poll-too-few = Antwoorden die minder dan 10 mensen gaven, staan hier niet. Zo is niemand te herkennen.
+
 ## The board page: everywhere
 
 board-name = Bestuurspagina

@@ -13,6 +13,7 @@ use samenspraak_core::model::{AreaCode, Buurt, Directory, Role, Theme};
 use crate::error::ProgramError;
 use crate::folder::Folder;
 use crate::phone::PhoneArgs;
+use crate::phone::people::PeopleAction;
 use crate::replay::ReplayArgs;
 use crate::wijk::Delivered;
 use crate::{demo, messages, phone, replay, serve, verify, wijk};
@@ -59,6 +60,14 @@ enum Top {
         /// Only the links, one a line, without QR codes.
         #[arg(long)]
         plain: bool,
+    },
+    /// Do something about who belongs as the wijk's root, which stands above administrators.
+    Root {
+        /// Data folder of the wijk.
+        folder: PathBuf,
+        /// What.
+        #[command(subcommand)]
+        action: PeopleAction,
     },
     /// Recompute every chain and log head of a data folder and say what was found.
     Verify {
@@ -108,7 +117,7 @@ enum WijkAction {
 
 /// Roles as they are typed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum RoleName {
+pub enum RoleName {
     /// Lives in the wijk.
     Resident,
     /// Leads meetings.
@@ -117,6 +126,8 @@ enum RoleName {
     Board,
     /// Keeps the server.
     Administrator,
+    /// Signs agreements for an organisation; by a grant, not on a card.
+    Party,
 }
 
 impl From<RoleName> for Role {
@@ -126,6 +137,7 @@ impl From<RoleName> for Role {
             RoleName::Facilitator => Self::Facilitator,
             RoleName::Board => Self::Board,
             RoleName::Administrator => Self::Administrator,
+            RoleName::Party => Self::Party,
         }
     }
 }
@@ -193,6 +205,13 @@ async fn with_network(command: Top) -> Result<(), ProgramError> {
             }
             if delivered == Delivered::WhenServerStarts {
                 eprintln!("samenspraak: the server is busy; the cards work once it has started again");
+            }
+            Ok(())
+        }
+        Top::Root { folder, action } => {
+            let delivered = wijk::as_root(&Folder::open(&folder)?, |root| phone::people::run(root, action)).await?;
+            if delivered == Delivered::WhenServerStarts {
+                eprintln!("samenspraak: the server is busy; this counts once it has started again");
             }
             Ok(())
         }

@@ -4,6 +4,8 @@
 
 mod closed;
 pub(crate) mod moderate;
+pub(crate) mod people;
+mod poll;
 pub(crate) mod print;
 
 use std::path::PathBuf;
@@ -13,7 +15,8 @@ use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::document::Splice;
 use samenspraak_core::document::meeting::MeetingEdit;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
-use samenspraak_core::model::{Choice, Content, SubjectId};
+use samenspraak_core::model::{Choice, Content, RevocationReason, SubjectId};
+use samenspraak_core::sync::wire::RefusalCode;
 
 use crate::client::{Driver, SyncError};
 use crate::device::DeviceStore;
@@ -78,6 +81,10 @@ pub enum Action {
     Erase {
         /// Its id, or the beginning of it.
         id: String,
+        /// Sign for the erasure of somebody else's words, with this legal ground: a contribution or a meeting goes when two
+        /// of staff signed, one of them an administrator (administrators and board).
+        #[arg(long)]
+        ground: Option<String>,
     },
     /// Meeting notes.
     Notes {
@@ -101,6 +108,18 @@ pub enum Action {
     /// Sealed input and circles.
     #[command(flatten)]
     Closed(closed::ClosedAction),
+    /// Who belongs.
+    #[command(flatten)]
+    People(people::PeopleAction),
+    /// One's own place.
+    #[command(flatten)]
+    Own(people::OwnAction),
+    /// Secret polls.
+    #[command(flatten)]
+    Poll(poll::PollAction),
+    /// Rulings, erasures by staff, and how far erasures reached.
+    #[command(flatten)]
+    Moderate(moderate::ModerateAction),
 }
 
 /// What a voice says.
@@ -165,6 +184,19 @@ pub enum NotesAction {
         /// The words.
         text: String,
     },
+    /// Write a meeting anew with other words in an item, because words must go; its old notes go when two of staff erase
+    /// them (`erase ID --ground`).
+    Rewrite {
+        /// The meeting.
+        id: String,
+        /// The item, from 1.
+        item: usize,
+        /// The words.
+        text: String,
+        /// Another title for the meeting.
+        #[arg(long)]
+        title: Option<String>,
+    },
     /// Replace an item's notes; what stays the same is left alone.
     Set {
         /// The meeting.
@@ -221,7 +253,8 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
             let reply = phone.command(Command::Speak { question, choice: choice.into() })?;
             print::saved(phone, &reply)
         }
-        Action::Erase { id } => {
+        Action::Erase { id, ground: Some(ground) } => moderate::erase_by_ground(phone, &id, ground),
+        Action::Erase { id, ground: None } => {
             let subject = match closed::own_subject(phone, &id) {
                 Some(subject) => subject,
                 None => contribution(phone, &id)?,
@@ -230,13 +263,21 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
             print::saved(phone, &reply)
         }
         Action::Closed(action) => closed::run(phone, action),
+        Action::People(action) => people::run(phone, action),
+        Action::Own(action) => people::run_own(phone, action),
+        Action::Poll(action) => poll::run(phone, action),
+        Action::Moderate(action) => moderate::run(phone, action).await,
         Action::Notes { action } => notes(phone, action),
         Action::Sync { server } => {
-            let address = match server {
-                Some(address) => address,
-                None => phone.app().joined().map(|j| j.identity().server.clone()).ok_or(SyncError::NotJoined)?,
+            let address = own_address(phone, server)?;
+            let moved = match phone.sync_once(&address).await {
+                // Who left by an own wish is told that it arrived, not that something failed.
+                Err(SyncError::Refused(RefusalCode::Revoked)) if has_left(phone) => {
+                    println!("{}", crate::messages::text("leave-arrived"));
+                    return Ok(());
+                }
+                moved => moved?,
             };
-            let moved = phone.sync_once(&address).await?;
             println!("{} bytes sent, {} bytes received", moved.bytes_up, moved.bytes_down);
             print::list(phone)
         }
@@ -248,6 +289,16 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
             Ok(())
         }
     }
+}
+
+fn own_address(phone: &Driver, server: Option<String>) -> Result<String, ProgramError> {
+    let own = || phone.app().joined().map(|joined| joined.identity().server.clone());
+    Ok(server.or_else(own).ok_or(SyncError::NotJoined)?)
+}
+
+fn has_left(phone: &Driver) -> bool {
+    let revoked = phone.app().joined().and_then(samenspraak_core::app::Joined::revoked);
+    revoked == Some(RevocationReason::Left)
 }
 
 /// What a card says; letters alone don't name the wijk, so its server is asked.
@@ -277,6 +328,10 @@ fn notes(phone: &mut Driver, action: NotesAction) -> Result<(), ProgramError> {
         NotesAction::Show { id } => {
             let subject = meeting(phone, &id)?;
             return print::meeting(phone, subject);
+        }
+        NotesAction::Rewrite { id, item, text, title } => {
+            let subject = meeting(phone, &id)?;
+            return moderate::rewrite(phone, subject, (item, text), title);
         }
         NotesAction::AddItem { id, title } => (id, NotesEdit::AddItem(title)),
         NotesAction::Append { id, item, text } => (id, NotesEdit::Append(item, text)),
@@ -332,8 +387,13 @@ fn meeting(phone: &Driver, id: &str) -> Result<SubjectId, ProgramError> {
     by_beginning("meeting", id, joined.view().meetings().map(|(subject, _)| subject))
 }
 
-fn by_beginning(what: &'static str, id: &str, all: impl Iterator<Item = SubjectId>) -> Result<SubjectId, ProgramError> {
-    let found: Vec<SubjectId> = all.filter(|subject| subject.to_string().starts_with(id)).collect();
+/// The one of these whose id begins like this.
+fn by_beginning<T: Copy + std::fmt::Display>(
+    what: &'static str,
+    id: &str,
+    all: impl Iterator<Item = T>,
+) -> Result<T, ProgramError> {
+    let found: Vec<T> = all.filter(|known| known.to_string().starts_with(id)).collect();
     match found.as_slice() {
         [one] => Ok(*one),
         [] => Err(ProgramError::Argument(format!("there is no {what} {id} on this phone; `list` shows what there is"))),

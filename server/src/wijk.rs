@@ -154,6 +154,28 @@ pub async fn invite(folder: &Folder, role: Role, count: usize) -> Result<(Vec<Ca
     Ok((links, delivered))
 }
 
+/// Does something with the root's device: it first hears what is new, and brings what it wrote to the server.
+///
+/// # Errors
+/// When the folder is no wijk's, the work fails, or a store does.
+pub async fn as_root(
+    folder: &Folder,
+    work: impl FnOnce(&mut Driver) -> Result<(), ProgramError>,
+) -> Result<Delivered, ProgramError> {
+    let store = folder.device_store(Which::Root)?;
+    let mut root = Driver::open(store.rows())?;
+    let result = match deliver(folder, &mut root).await {
+        Ok(_) => match work(&mut root) {
+            Ok(()) => deliver(folder, &mut root).await,
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    drop(root);
+    store.close()?;
+    result
+}
+
 /// Brings what the root's device wrote to the server.
 ///
 /// # Errors

@@ -248,6 +248,10 @@ impl Joined {
 
     fn invite(&mut self, role: Role, count: usize, entropy: &mut Entropy) -> Result<Written, CommandError> {
         self.needs_rank_above(role)?;
+        // A card can't say for whom its holder would speak.
+        if role == Role::Party {
+            return Err(CommandError::Organisation);
+        }
         if !(1..=INVITE_COUNT_MAX).contains(&count) {
             return Err(CommandError::Range { what: "number of cards", value: count, min: 1, max: INVITE_COUNT_MAX });
         }

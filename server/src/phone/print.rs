@@ -4,13 +4,13 @@ use samenspraak_core::app::{DecisionItem, Line, LineEvent, OwnState, Reply};
 use samenspraak_core::gate::Reason;
 use samenspraak_core::model::{Outcome, SubjectId, WijkId};
 
-use super::moderate;
+use super::{moderate, people};
 use crate::client::{Driver, SyncError};
 use crate::error::ProgramError;
 use crate::messages;
 
 /// Characters of an id in lists: enough to tell hundreds of thousands apart, short enough to type.
-const ID_CHARS: usize = 12;
+pub(super) const ID_CHARS: usize = 12;
 
 /// The state of own words, in words.
 pub(crate) fn state(state: OwnState) -> String {
@@ -70,15 +70,24 @@ pub(super) fn list(phone: &mut Driver) -> Result<(), ProgramError> {
     let joined = phone.app_mut().joined_mut().ok_or(SyncError::NotJoined)?;
     let items = joined.contributions()?;
     let refused = joined.refused()?;
+    let left = joined.left_behind()?;
+    if let Some(reason) = joined.revoked() {
+        println!("{}", messages::with("phone-revoked", &[("why", people::why(reason).into())]));
+    }
     if items.is_empty() && refused.is_empty() {
         println!("{}", messages::text("phone-nothing"));
     }
     for item in items {
         let own = item.own.map(|own| format!("  [{}]", state(own))).unwrap_or_default();
-        println!("{}  {}{own}", &item.subject.to_string()[..ID_CHARS], one_line(&item.content.title));
+        let hidden = item.hidden.map(|_| format!("  [{}]", messages::text("ruling-hide"))).unwrap_or_default();
+        println!("{}  {}{own}{hidden}", &item.subject.to_string()[..ID_CHARS], one_line(&item.content.title));
     }
     for (_, id, reason) in refused {
         println!("{}  [{}]", &id.to_string()[..ID_CHARS], state(OwnState::Refused(reason)));
+    }
+    for item in left {
+        let title = item.content.map(|content| one_line(&content.title)).unwrap_or_default();
+        println!("{}  {title}  [{}]", short(item.subject), messages::text("phone-left-behind"));
     }
     Ok(())
 }
@@ -161,6 +170,12 @@ pub(super) fn meeting(phone: &mut Driver, subject: SubjectId) -> Result<(), Prog
     let joined = phone.app_mut().joined_mut().ok_or(SyncError::NotJoined)?;
     let Some(item) = joined.meeting(subject)? else { return Ok(()) };
     println!("{}", one_line(&item.text.title));
+    if let Some(old) = item.replaces {
+        println!("{}", messages::with("meeting-replaces", &[("id", short(old).into())]));
+    }
+    if let Some(new) = item.replaced_by {
+        println!("{}", messages::with("meeting-replaced-by", &[("id", short(new).into())]));
+    }
     for (at, note) in item.text.agenda.iter().enumerate() {
         println!("\n{}. {}", at + 1, one_line(&note.title));
         if !note.text.is_empty() {

@@ -14,6 +14,7 @@ mod erasing;
 mod full_disk;
 mod logs;
 mod mistakes;
+mod people;
 mod phone_kills;
 mod quiet_sync;
 mod server_kills;
