@@ -167,7 +167,7 @@ pub(crate) fn run(phone: &mut Driver, action: PeopleAction) -> Result<(), Progra
             saved(phone, &reply)
         }
         PeopleAction::Organisations => {
-            for organisation in joined.organisations()? {
+            for organisation in joined.organisations() {
                 println!("{}  {}", organisation.subject, one_line(&organisation.name));
             }
             Ok(())
@@ -224,7 +224,7 @@ fn person(phone: &Driver, id: &str) -> Result<PersonId, ProgramError> {
 
 fn organisation(phone: &Driver, id: &str) -> Result<SubjectId, ProgramError> {
     let joined = phone.app().joined().ok_or(SyncError::NotJoined)?;
-    by_beginning("organisation", id, joined.organisations()?.into_iter().map(|item| item.subject))
+    by_beginning("organisation", id, joined.organisations().into_iter().map(|item| item.subject))
 }
 
 fn target(phone: &Driver, what: RevokedName, id: &str) -> Result<RevocationTarget, ProgramError> {
