@@ -2,7 +2,7 @@
 //!
 //! It does no IO, reads no clock and draws no randomness: it is given events and returns effects. Start reading at
 //! `app` (what a phone does), `replica` (what one copy of a wijk holds) and `gate` (the one door for entries); the map
-//! with three walks through the system is `core/docs/architecture.md`.
+//! with four walks through the system is `core/docs/architecture.md`.
 
 pub mod app;
 pub mod cbor;
