@@ -202,11 +202,9 @@ impl Folded {
             };
             match &*statement.record {
                 Record::Invitation(Invitation { key, gives: Gives::Role(role), batch })
-                    if level > role.rank() && is_said_here(self) =>
+                    if level > role.rank() && is_said_here(self) && self.has_cards_left(level, statement.device) =>
                 {
-                    if self.has_cards_left(level, statement.device) {
-                        self.add_card(statement, level, *key, Gives::Role(*role), *batch);
-                    }
+                    self.add_card(statement, level, *key, Gives::Role(*role), *batch);
                 }
                 Record::Grant(grant) if level > grant.role.rank() && !self.counts.contains(&statement.id) => {
                     self.grant(statement, level, grant);
