@@ -64,6 +64,26 @@ pub struct Flip {
     pub counts: bool,
 }
 
+/// What one record changed for others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Records that count now and didn't, or the other way round.
+    pub flips: Vec<Flip>,
+    /// Persons who have other roles than before, or whose devices stand otherwise.
+    pub people: BTreeSet<PersonId>,
+    /// Chains whose standing changed by themselves.
+    pub chains: BTreeSet<(SpaceId, DeviceId)>,
+}
+
+impl Changes {
+    /// Takes further changes.
+    pub fn append(&mut self, other: Self) {
+        self.flips.extend(other.flips);
+        self.people.extend(other.people);
+        self.chains.extend(other.chains);
+    }
+}
+
 /// A record with its place, as it is asked about.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'r> {
@@ -158,6 +178,13 @@ impl Members {
         self.person(self.device_behind(space, key)?)
     }
 
+    /// Whose an entry is that was written with a key: the person that its device came as, whether it still belongs or not.
+    #[must_use]
+    pub fn author(&self, space: SpaceId, key: DeviceId) -> Option<PersonId> {
+        let device = if space.is_closed() { self.enrolled_by(space, key)? } else { key };
+        self.person(device).or_else(|| fold::claimed(&self.statements, device))
+    }
+
     /// A closed space, if anything is known of it.
     #[must_use]
     pub fn closed(&self, space: SpaceId) -> Option<&ClosedSpace> {
@@ -186,6 +213,43 @@ impl Members {
     #[must_use]
     pub fn is_member(&self, device: DeviceId) -> bool {
         self.folded.devices.contains_key(&device) || self.root() == Some(device) || self.server_key(device).is_some()
+    }
+
+    /// Whether a device came with a card that somebody announced, or brought its key into a closed space, whether that counts or
+    /// not. Who came has a place for what it says.
+    #[must_use]
+    pub fn has_come(&self, space: SpaceId, key: DeviceId) -> bool {
+        if space.is_closed() {
+            return self.closed.has_come(space, key);
+        }
+        matches!(self.statements.get(&(key, 0)).map(|statement| &*statement.record), Some(Record::Join(_)))
+    }
+
+    /// The device that brought a key into a closed space, whether that counts or not.
+    #[must_use]
+    pub fn enrolled_by(&self, space: SpaceId, key: DeviceId) -> Option<DeviceId> {
+        self.closed.enrolled_by(space, key)
+    }
+
+    /// Whether somebody named the person of this device in a grant, with the right to or not.
+    #[must_use]
+    pub fn is_named(&self, device: DeviceId) -> bool {
+        let person = self.statements.get(&(device, 0)).filter(|statement| statement.own_person);
+        let person = person.and_then(|_| fold::claimed(&self.statements, device));
+        person.is_some_and(|person| self.folded.is_offered(person))
+    }
+
+    /// Whether somebody announced this card, with the right to or not.
+    #[must_use]
+    pub fn is_announced(&self, space: SpaceId, card: InvitationKey) -> bool {
+        if space.is_closed() {
+            return self.closed.is_announced(space, card);
+        }
+        self.folded.cards.contains_key(&card)
+            || self
+                .statements
+                .values()
+                .any(|statement| matches!(&*statement.record, Record::Invitation(invitation) if invitation.key == card))
     }
 
     /// Whether a device belongs and neither it nor its person was revoked.
@@ -395,46 +459,46 @@ impl Members {
         keys.filter(|(.., behind)| *behind == device).map(|(space, key, _)| (space, key)).collect()
     }
 
-    /// Takes a record of the space `members`; returns what becomes of it, and which others it made count or cease to.
+    /// Takes a record of the space `members`; returns what becomes of it, and what it changed for others.
     /// `is_server` says whether a card that another device used gives a place at all.
-    pub fn admit(&mut self, asked: &Asked<'_>, is_server: bool) -> (Answer, Vec<Flip>) {
+    pub fn admit(&mut self, asked: &Asked<'_>, is_server: bool) -> (Answer, Changes) {
         if let Some(never) = self.form(asked) {
-            return (never, Vec::new());
+            return (never, Changes::default());
         }
         if let Record::Join(join) = asked.record
             && is_server
             && let Some(answer) = self.card_is_gone(asked.device, join)
         {
-            return (answer, Vec::new());
+            return (answer, Changes::default());
         }
         let statement = self.statement(asked);
         let is_simple = self.folded.take_simple(&self.statements, &statement);
         self.statements.insert((asked.device, asked.seq), statement);
-        let mut flips = Vec::new();
+        let mut changes = Changes::default();
         if !is_simple {
-            flips = self.refold(asked.id);
+            changes = self.refold(asked.id);
         }
         // Closed spaces say who is in them by who belongs to the wijk.
         if !is_simple || self.closed.is_waiting() {
-            flips.extend(self.refold_closed());
+            changes.append(self.refold_closed());
         }
         match self.folded.counts.contains(&asked.id) {
-            true => (Answer::Counts, flips),
-            false => (Answer::Waits(self.waits_for(asked.device, asked.record)), flips),
+            true => (Answer::Counts, changes),
+            false => (Answer::Waits(self.waits_for(asked.device, asked.record)), changes),
         }
     }
 
     /// Takes a record that a closed space says of itself.
-    pub fn admit_closed(&mut self, space: SpaceId, asked: &Asked<'_>, is_server: bool) -> (Answer, Vec<Flip>) {
+    pub fn admit_closed(&mut self, space: SpaceId, asked: &Asked<'_>, is_server: bool) -> (Answer, Changes) {
         if let Some(answer) = self.closed.refuses(self, space, asked, is_server) {
-            return (answer, Vec::new());
+            return (answer, Changes::default());
         }
         let statement = self.statement(asked);
         self.closed.insert(space, statement);
-        let flips = self.refold_space(space, Some(asked.id));
+        let changes = self.refold_space(space, asked.id);
         match self.closed.counts(space, asked.id) {
-            true => (Answer::Counts, flips),
-            false => (Answer::Waits(self.closed.waits_for(space, asked)), flips),
+            true => (Answer::Counts, changes),
+            false => (Answer::Waits(self.closed.waits_for(space, asked)), changes),
         }
     }
 
@@ -451,17 +515,17 @@ impl Members {
         drop(self.refold_closed());
     }
 
-    /// Forgets what a chain says from a place on: it was another branch than the one that stands. Returns which other records
-    /// count or cease to.
-    pub fn forget(&mut self, space: SpaceId, device: DeviceId, from: u64) -> Vec<Flip> {
+    /// Forgets what a chain says from a place on: it was another branch than the one that stands. Returns what changed for
+    /// others.
+    pub fn forget(&mut self, space: SpaceId, device: DeviceId, from: u64) -> Changes {
         if space != SpaceId::Members {
             self.closed.forget(space, device, from);
-            return self.refold_space(space, None);
+            return self.refold_space(space, EntryId::ZERO);
         }
         self.statements.retain(|(author, seq), _| *author != device || *seq < from);
-        let mut flips = self.refold(EntryId::ZERO);
-        flips.extend(self.refold_closed());
-        flips
+        let mut changes = self.refold(EntryId::ZERO);
+        changes.append(self.refold_closed());
+        changes
     }
 
     /// Whether a record of `members` counts.
@@ -479,33 +543,35 @@ impl Members {
         Statement { device, seq, id, subject, record: Arc::new(record.clone()), own_person }
     }
 
-    /// Folds anew; returns what flipped but for the record that is just being asked about.
-    fn refold(&mut self, but: EntryId) -> Vec<Flip> {
+    /// Folds anew; returns what changed but for the record that is just being asked about.
+    fn refold(&mut self, but: EntryId) -> Changes {
         let folded = fold(&self.statements);
         let before = std::mem::replace(&mut self.folded, folded);
+        let mut changes = self.folded.changes_since(&before);
         let changed: BTreeSet<EntryId> = before.counts.symmetric_difference(&self.folded.counts).copied().collect();
-        if changed.iter().all(|id| *id == but) {
-            return Vec::new();
+        if changed.iter().any(|id| *id != but) {
+            let flipped = self.statements.values().filter(|s| changed.contains(&s.id) && s.id != but);
+            let counts = |id| self.folded.counts.contains(&id);
+            let space = SpaceId::Members;
+            changes.flips.extend(flipped.map(|s| Flip { space, device: s.device, seq: s.seq, counts: counts(s.id) }));
         }
-        let flipped = self.statements.values().filter(|s| changed.contains(&s.id) && s.id != but);
-        let counts = |id| self.folded.counts.contains(&id);
-        let flip = |s: &Statement| Flip { space: SpaceId::Members, device: s.device, seq: s.seq, counts: counts(s.id) };
-        flipped.map(flip).collect()
+        changes
     }
 
-    fn refold_closed(&mut self) -> Vec<Flip> {
+    fn refold_closed(&mut self) -> Changes {
         let spaces: Vec<SpaceId> = self.closed.spaces().map(|(space, _)| space).collect();
-        spaces.into_iter().flat_map(|space| self.refold_space(space, None)).collect()
+        let mut changes = Changes::default();
+        for space in spaces {
+            changes.append(self.refold_space(space, EntryId::ZERO));
+        }
+        changes
     }
 
-    fn refold_space(&mut self, space: SpaceId, but: Option<EntryId>) -> Vec<Flip> {
+    fn refold_space(&mut self, space: SpaceId, but: EntryId) -> Changes {
         let mut closed = std::mem::take(&mut self.closed);
-        let mut flips = closed.refold(self, space);
+        let changes = closed.refold(self, space, but);
         self.closed = closed;
-        if let Some(but) = but {
-            flips.retain(|(id, _)| *id != but);
-        }
-        flips.into_iter().map(|(_, flip)| flip).collect()
+        changes
     }
 
     /// What can never become right, whatever comes.

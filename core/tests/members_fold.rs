@@ -99,14 +99,14 @@ fn tell(wijk: WijkId, order: &[&Said]) -> (Members, BTreeSet<EntryId>, BTreeSet<
     let (mut counts, mut never) = (BTreeSet::new(), BTreeSet::new());
     let at: BTreeMap<(DeviceId, u64), EntryId> = order.iter().map(|said| ((said.device, said.seq), said.id)).collect();
     for said in order {
-        let (answer, flips) = members.admit(&said.asked(), false);
+        let (answer, changes) = members.admit(&said.asked(), false);
         match answer {
             Answer::Counts => drop(counts.insert(said.id)),
             Answer::Waits(_) => drop(counts.remove(&said.id)),
             Answer::Never(_) => drop(never.insert(said.id)),
             other => panic!("{other:?} is for servers only"),
         }
-        for flip in flips {
+        for flip in changes.flips {
             let id = at[&(flip.device, flip.seq)];
             let changed = if flip.counts { counts.insert(id) } else { counts.remove(&id) };
             assert!(changed, "{flip:?} says nothing new");
@@ -311,7 +311,7 @@ fn who_belongs_depends_on_the_set_of_records_and_not_on_their_order() {
     let (mut proofs, mut seen) = (Proofs::default(), Seen::default());
     for seed in 0..sets() {
         let mut set = Set::new(seed, &genesis, &devices);
-        generate(seed, wijk, 20 + (seed % 25) as usize, &mut proofs, &mut set);
+        generate(seed, wijk, 20 + (seed % 25) as usize, 0, &mut proofs, &mut set);
         let mut seeded = Seeded(seed ^ 0xacdc);
         let (members, counts, never) = tell(wijk, &permuted(&set.said, &mut seeded));
         let mut whole = Members::new(wijk);

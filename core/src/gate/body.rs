@@ -10,7 +10,7 @@ use super::rules::{self, Erasable, Form, Rule, SpaceClass, Writers};
 use super::{Dep, Reason};
 use crate::entry::codec::{self, DocumentChange, Record};
 use crate::entry::{Header, Kind, Tombstone};
-use crate::membership::{Answer, Asked, Flip, Members};
+use crate::membership::{Answer, Asked, Changes, Members};
 use crate::model::closed::SEALED_STEPS;
 use crate::model::{DeviceId, PersonId, Role, SpaceId, SubjectId};
 use crate::store::StoreError;
@@ -46,6 +46,12 @@ pub trait Known {
     /// # Errors
     /// When the store fails.
     fn subject(&self, space: SpaceId, subject: SubjectId) -> Result<Option<SubjectFacts>, StoreError>;
+    /// Whether anything stands here that is about this subject and of this kind (of any, without one), whatever became of it:
+    /// also a stub of what was refused or erased.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn is_spoken_of(&self, space: SpaceId, subject: SubjectId, kind: Option<Kind>) -> Result<bool, StoreError>;
     /// The largest operation counter after a present change of a document.
     ///
     /// # Errors
@@ -87,6 +93,12 @@ pub struct Counted {
     pub change: Option<ChangeFacts>,
 }
 
+impl From<Counted> for Judgement {
+    fn from(counted: Counted) -> Self {
+        Self::Present(counted)
+    }
+}
+
 /// What is kept of a change, so that later ones can be checked against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangeFacts {
@@ -100,8 +112,8 @@ pub struct ChangeFacts {
     pub max_op: u64,
 }
 
-/// Asks the body question. `creates` says whether the body opens its subject; `flips` receives records of who belongs that
-/// count or cease to because of this one.
+/// Asks the body question. `creates` says whether the body opens its subject; `changes` receives what
+/// it changes for others when it says who belongs.
 ///
 /// # Errors
 /// When the store fails; then nothing was decided.
@@ -112,7 +124,7 @@ pub fn judge(
     id: crate::model::EntryId,
     creates: bool,
     body: &[u8],
-    flips: &mut Vec<Flip>,
+    changes: &mut Changes,
 ) -> Result<Judgement, StoreError> {
     let subject = known.subject(header.space, header.subject)?;
     // Before anything else: no words of an erased subject are kept, whatever they claim to be.
@@ -137,11 +149,11 @@ pub fn judge(
         let Header { device, seq, subject, .. } = *header;
         let asked = Asked { device, seq, id, subject, record: &record, body };
         let members = members.to_mut();
-        let (answer, flipped) = match header.space {
+        let (answer, changed) = match header.space {
             SpaceId::Members => members.admit(&asked, known.is_server()),
             space => members.admit_closed(space, &asked, known.is_server()),
         };
-        flips.extend(flipped);
+        changes.append(changed);
         return Ok(match answer {
             Answer::Counts => Judgement::Present(Counted { record, change: None }),
             Answer::Waits(dep) => Judgement::Pending(dep),
@@ -153,52 +165,78 @@ pub fn judge(
     if let Record::Tombstone(tombstone) = record {
         return Ok(judge_tombstone(members, header, subject, tombstone));
     }
+    let found = match content(header, &record) {
+        Ok(found) => found,
+        Err(reason) => return Ok(Judgement::Refused(reason)),
+    };
+    let writers = if creates { rule.creates } else { rule.follows };
+    let at = (header.space, header.device, header.seq);
+    let waits_for_subject = || Judgement::Pending(Dep::Subject(header.space, header.subject));
+    let stop = match (writers, subject.and_then(|subject| subject.owner)) {
+        // Whose it is shows when its creation is here, and who made that belongs.
+        (Writers::Owner, None) => {
+            writer_allows(Writers::Members, members, at, None).or_else(|| Some(waits_for_subject()))
+        }
+        (writers, owner) => writer_allows(writers, members, at, owner),
+    };
+    // Each question needs what the ones before it needed, and is asked only when that is here: so it makes no difference to
+    // the answer in which order things came.
+    if let Some(stop @ (Judgement::Refused(_) | Judgement::Pending(Dep::Device(_)))) = stop {
+        return Ok(stop);
+    }
+    match subject.filter(|_| !creates).map(|subject| subject.state) {
+        Some(SubjectState::Refused) => return Ok(Judgement::Refused(Reason::SubjectRefused)),
+        Some(SubjectState::Pending) => return Ok(waits_for_subject()),
+        None | Some(SubjectState::Live | SubjectState::Erased) => {}
+    }
     if !members.stands_at(header.space, header.device, header.seq) {
         return Ok(Judgement::Pending(Dep::Readmission(header.device)));
     }
-    let writers = if creates { rule.creates } else { rule.follows };
-    let at = (header.space, header.device, header.seq);
-    if let Some(stop) = writer_allows(writers, members, at, subject.and_then(|s| s.owner)) {
+    if let Some(stop) = stop {
         return Ok(stop);
     }
-    let counts = |record| Judgement::Present(Counted { record, change: None });
-    match &record {
-        Record::Change(_) => {}
+    let here = header.space;
+    let waits = match &record {
+        Record::Change(change) => {
+            let Some(found) = found else { return Ok(Judgement::Refused(Reason::Form)) };
+            let judged = judge_change(known, members, header, change, &found)?;
+            return Ok(judged.map_or_else(|stop| stop, |facts| Counted { record, change: Some(facts) }.into()));
+        }
         // Answers to a secret poll are about something that all can read.
-        Record::Voice(voice) => {
-            let waits = needs_contribution(known, SpaceId::Open, voice.question)?;
-            return Ok(waits.unwrap_or(counts(record)));
-        }
+        Record::Voice(voice) => needs(known, SpaceId::Open, voice.question, Some(Kind::CONTRIBUTION))?,
         Record::Decision(decision) => {
-            for about in &decision.about {
-                if let Some(stop) = needs_contribution(known, header.space, *about)? {
-                    return Ok(stop);
-                }
+            let needs = |about: &SubjectId| needs(known, here, *about, Some(Kind::CONTRIBUTION)).transpose();
+            decision.about.iter().find_map(needs).transpose()?
+        }
+        Record::Count(question) => needs(known, here, *question, Some(Kind::CONTRIBUTION))?,
+        Record::Tally(tally) => needs(known, here, tally.question, Some(Kind::CONTRIBUTION))?,
+        Record::Ruling(ruling) => needs(known, here, ruling.about, None)?,
+        _ => None,
+    };
+    Ok(waits.unwrap_or(Judgement::Present(Counted { record, change: None })))
+}
+
+/// What can be said of a record by itself: the preflight of a change, or why it can never count.
+fn content(header: &Header, record: &Record) -> Result<Option<Preflight>, Reason> {
+    match record {
+        Record::Change(change) => {
+            let found = change::preflight(&change.change).map_err(|refusal| Reason::from(&refusal))?;
+            if found.actor != codec::actor(header.device, header.subject, &change.session) {
+                return Err(Reason::Actor);
             }
-            return Ok(counts(record));
-        }
-        Record::Count(question) => {
-            let waits = needs_contribution(known, header.space, *question)?;
-            return Ok(waits.unwrap_or(counts(record)));
-        }
-        Record::Tally(tally) => {
-            let waits = needs_contribution(known, header.space, tally.question)?;
-            return Ok(waits.unwrap_or(counts(record)));
-        }
-        Record::Ruling(ruling) => {
-            let unknown = known.subject(header.space, ruling.about)?.is_none();
-            let waits = unknown.then_some(Judgement::Pending(Dep::Subject(header.space, ruling.about)));
-            return Ok(waits.unwrap_or(counts(record)));
+            Ok(Some(found))
         }
         // Whatever is inside, it has one of few sizes: others would tell what was said by its length.
-        Record::Sealed(sealed) if SEALED_STEPS.contains(&sealed.bytes.len()) => return Ok(counts(record)),
-        Record::Answer(answer) if SEALED_STEPS.contains(&answer.bytes.len()) => return Ok(counts(record)),
-        Record::Sealed(_) | Record::Answer(_) => return Ok(Judgement::Refused(Reason::Form)),
-        _ => return Ok(Judgement::Refused(Reason::Space)),
-    }
-    match record {
-        Record::Change(change) => judge_change(known, members, header, change),
-        _ => Ok(Judgement::Refused(Reason::Space)),
+        Record::Sealed(sealed) if !SEALED_STEPS.contains(&sealed.bytes.len()) => Err(Reason::Form),
+        Record::Answer(answer) if !SEALED_STEPS.contains(&answer.bytes.len()) => Err(Reason::Form),
+        Record::Voice(_)
+        | Record::Decision(_)
+        | Record::Count(_)
+        | Record::Tally(_)
+        | Record::Ruling(_)
+        | Record::Sealed(_)
+        | Record::Answer(_) => Ok(None),
+        _ => Err(Reason::Space),
     }
 }
 
@@ -211,13 +249,8 @@ fn subject_allows(rule: &Rule, subject: Option<SubjectFacts>, creates: bool, hea
         (Some(_), true) => Some(Judgement::Refused(Reason::SubjectTaken)),
         (None, false) if !rules::can_follow(rule.kind) => Some(Judgement::Refused(Reason::Final)),
         (None, false) => Some(Judgement::Pending(Dep::Subject(header.space, header.subject))),
-        (Some(facts), false) => match facts.state {
-            _ if facts.kind != header.kind => Some(Judgement::Refused(Reason::Form)),
-            _ if !rules::can_follow(rule.kind) => Some(Judgement::Refused(Reason::Final)),
-            SubjectState::Pending => Some(Judgement::Pending(Dep::Subject(header.space, header.subject))),
-            SubjectState::Refused => Some(Judgement::Refused(Reason::SubjectRefused)),
-            SubjectState::Live | SubjectState::Erased => None,
-        },
+        (Some(facts), false) if facts.kind != header.kind => Some(Judgement::Refused(Reason::Form)),
+        (Some(_), false) => (!rules::can_follow(rule.kind)).then_some(Judgement::Refused(Reason::Final)),
     }
 }
 
@@ -352,16 +385,17 @@ fn judge_tombstone(
     Judgement::Present(Counted { record: Record::Tombstone(tombstone), change: None })
 }
 
-/// Waits until it is known what is spoken of. Whether that counts, waits or was erased makes no difference: nothing is shown on
-/// what isn't shown, and its own fate may change after this entry was judged. What was refused is nowhere but on its author's
-/// phone, so what is about it waits everywhere alike.
-fn needs_contribution(known: &dyn Known, space: SpaceId, subject: SubjectId) -> Result<Option<Judgement>, StoreError> {
-    Ok(match known.subject(space, subject)? {
-        None | Some(SubjectFacts { state: SubjectState::Refused, .. }) => {
-            Some(Judgement::Pending(Dep::Subject(space, subject)))
-        }
-        Some(facts) => (facts.kind != Kind::CONTRIBUTION).then_some(Judgement::Refused(Reason::Form)),
-    })
+/// Waits until anything stands here of what is spoken of. Whether that counts, waits, was refused or erased makes no
+/// difference: nothing is shown on what isn't shown, it may be here in another state than elsewhere, and its fate may change
+/// after this entry was judged.
+fn needs(
+    known: &dyn Known,
+    space: SpaceId,
+    subject: SubjectId,
+    kind: Option<Kind>,
+) -> Result<Option<Judgement>, StoreError> {
+    let waits = || Judgement::Pending(Dep::Subject(space, subject));
+    Ok((!known.is_spoken_of(space, subject, kind)?).then(waits))
 }
 
 /// Asks of a change behind a cut whether it could count if it is needed, because others built on it who still stand.
@@ -380,13 +414,27 @@ pub fn judge_needed(
     if let Some(stop) = subject_allows(rule, subject, creates, header) {
         return Ok(stop);
     }
+    match subject.filter(|_| !creates).map(|subject| subject.state) {
+        Some(SubjectState::Refused) => return Ok(Judgement::Refused(Reason::SubjectRefused)),
+        Some(SubjectState::Pending) => return Ok(Judgement::Pending(Dep::Subject(header.space, header.subject))),
+        None | Some(SubjectState::Live | SubjectState::Erased) => {}
+    }
     let at = (header.space, header.device, header.seq);
     let written = Written { at, kind: header.kind, creates, owner: subject.and_then(|facts| facts.owner) };
     if !had_right(members, &written) {
         return Ok(Judgement::Pending(Dep::Readmission(header.device)));
     }
     match codec::decode(header.kind, body) {
-        Ok(Some(Record::Change(change))) => judge_change(known, members, header, change),
+        Ok(Some(Record::Change(change))) => {
+            let record = Record::Change(change.clone());
+            let found = match content(header, &record) {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(Judgement::Refused(Reason::Form)),
+                Err(reason) => return Ok(Judgement::Refused(reason)),
+            };
+            let judged = judge_change(known, members, header, &change, &found)?;
+            Ok(judged.map_or_else(|stop| stop, |facts| Counted { record, change: Some(facts) }.into()))
+        }
         _ => Ok(Judgement::Refused(Reason::Form)),
     }
 }
@@ -395,11 +443,13 @@ fn judge_change(
     known: &dyn Known,
     members: &Members,
     header: &Header,
-    change: DocumentChange,
-) -> Result<Judgement, StoreError> {
+    change: &DocumentChange,
+    found: &Preflight,
+) -> Result<Result<ChangeFacts, Judgement>, StoreError> {
+    let stop = |judgement| Ok(Err(judgement));
     if let Some(replaced) = change.replaces {
         match known.subject(header.space, replaced)? {
-            None => return Ok(Judgement::Pending(Dep::Subject(header.space, replaced))),
+            None => return stop(Judgement::Pending(Dep::Subject(header.space, replaced))),
             Some(facts) => {
                 let person = members.person_in(header.space, header.device);
                 let is_own = facts.owner.is_some() && facts.owner == person;
@@ -407,29 +457,21 @@ fn judge_change(
                 let are_notes = header.kind == Kind::MEETING && facts.kind == Kind::MEETING;
                 // Only one's own words can be taken over: an answer to them comes along.
                 if !is_own && !are_notes {
-                    return Ok(Judgement::Refused(Reason::Owner));
+                    return stop(Judgement::Refused(Reason::Owner));
                 }
             }
         }
-    }
-
-    let found: Preflight = match change::preflight(&change.change) {
-        Ok(found) => found,
-        Err(refusal) => return Ok(Judgement::Refused(Reason::from(&refusal))),
-    };
-    if found.actor != codec::actor(header.device, header.subject, &change.session) {
-        return Ok(Judgement::Refused(Reason::Actor));
     }
     let mut max_op = 0;
     for dep in &found.deps {
         match known.change_max_op(header.subject, dep)? {
             Some(op) => max_op = max_op.max(op),
-            None => return Ok(Judgement::Pending(Dep::Change(header.subject, *dep))),
+            None => return stop(Judgement::Pending(Dep::Change(header.subject, *dep))),
         }
     }
     // With all dependencies here these two can't become right any more. A gap in either makes automerge panic.
     if found.start_op != max_op + 1 {
-        return Ok(Judgement::Refused(Reason::StartOp));
+        return stop(Judgement::Refused(Reason::StartOp));
     }
     // Automerge names an actor's last change among the dependencies of its next one. One that leaves it out would be folded or
     // not depending on when the document was opened.
@@ -438,10 +480,9 @@ fn judge_change(
         Some((seq, hash)) => found.seq == seq + 1 && found.deps.contains(&hash),
     };
     if !follows {
-        return Ok(Judgement::Refused(Reason::Sequence));
+        return stop(Judgement::Refused(Reason::Sequence));
     }
-    let facts = ChangeFacts { hash: found.hash, actor: found.actor, seq: found.seq, max_op: found.max_op };
-    Ok(Judgement::Present(Counted { record: Record::Change(change), change: Some(facts) }))
+    Ok(Ok(ChangeFacts { hash: found.hash, actor: found.actor, seq: found.seq, max_op: found.max_op }))
 }
 
 /// Whether a kind is folded as a document.

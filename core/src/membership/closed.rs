@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fold::{Statement, Statements};
-use super::{Answer, Asked, Flip, Members};
+use super::{Answer, Asked, Changes, Flip, Members};
 use crate::entry::codec::{Record, circle_id, enrolment_message, generation_id};
 use crate::entry::{Signature, sign};
 use crate::gate::{Dep, Reason};
@@ -133,6 +133,19 @@ impl ClosedSpaces {
         self.folded.get(&space).is_some_and(|closed| closed.counts.contains(&id))
     }
 
+    pub(super) fn enrolled_by(&self, space: SpaceId, key: DeviceId) -> Option<DeviceId> {
+        enrolment_of(self.said.get(&space)?, key).map(|enrolment| enrolment.device)
+    }
+
+    pub(super) fn has_come(&self, space: SpaceId, key: DeviceId) -> bool {
+        self.enrolled_by(space, key).is_some()
+    }
+
+    pub(super) fn is_announced(&self, space: SpaceId, card: InvitationKey) -> bool {
+        let said = self.said.get(&space).into_iter().flat_map(|said| said.values());
+        said.into_iter().any(|statement| matches!(&*statement.record, Record::CircleCard(known) if *known == card))
+    }
+
     /// Whether something said here doesn't count yet.
     pub(super) fn is_waiting(&self) -> bool {
         self.said.iter().any(|(space, said)| self.folded.get(space).is_none_or(|f| f.counts.len() < said.len()))
@@ -235,15 +248,21 @@ impl ClosedSpaces {
         }
     }
 
-    /// Folds a space anew; returns what counts now that didn't, and the other way round.
-    pub(super) fn refold(&mut self, members: &Members, space: SpaceId) -> Vec<(EntryId, Flip)> {
-        let Some(said) = self.said.get(&space) else { return Vec::new() };
+    /// Folds a space anew; returns what changed but for the record that is just being asked about.
+    pub(super) fn refold(&mut self, members: &Members, space: SpaceId, but: EntryId) -> Changes {
+        let mut changes = Changes::default();
+        let Some(said) = self.said.get(&space) else { return changes };
         let fresh = fold(members, space, said);
         let before = self.folded.insert(space, fresh).unwrap_or_default();
-        let Some(now) = self.folded.get(&space) else { return Vec::new() };
+        let Some(now) = self.folded.get(&space) else { return changes };
         let flipped = said.values().filter(|s| before.counts.contains(&s.id) != now.counts.contains(&s.id));
         let flip = |s: &Statement| Flip { space, device: s.device, seq: s.seq, counts: now.counts.contains(&s.id) };
-        flipped.map(|s| (s.id, flip(s))).collect()
+        changes.flips.extend(flipped.filter(|s| s.id != but).map(flip));
+        let keys = now.cuts.keys().chain(before.cuts.keys());
+        let cut = keys.filter(|key| now.cuts.get(key) != before.cuts.get(key));
+        let out = before.enrolled.keys().filter(|key| !now.enrolled.contains_key(key));
+        changes.chains.extend(cut.chain(out).map(|key| (space, *key)));
+        changes
     }
 }
 

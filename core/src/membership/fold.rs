@@ -18,6 +18,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Changes;
 use crate::entry::codec::Record;
 use crate::model::*;
 
@@ -61,7 +62,7 @@ fn join_of(statements: &Statements, device: DeviceId) -> Option<&Join> {
 
 /// Whose device it is or would be. No device can ever belong to another person than its join says, so this may be asked
 /// before it is known whether the join counts.
-fn claimed(statements: &Statements, device: DeviceId) -> Option<PersonId> {
+pub fn claimed(statements: &Statements, device: DeviceId) -> Option<PersonId> {
     join_of(statements, device).map(|join| join.person)
 }
 
@@ -230,6 +231,11 @@ impl Folded {
         self.roles_at(SpaceId::Members, device, seq).into_iter().map(Role::authority).max().unwrap_or(0)
     }
 
+    /// Whether any grant names this person, also one that doesn't count.
+    pub fn is_offered(&self, person: PersonId) -> bool {
+        self.offered.values().any(|(named, _)| *named == person)
+    }
+
     /// The highest rank a person was ever given. What was taken away still protects: an old grudge must not come into force
     /// on the day somebody leaves the board.
     pub fn rank(&self, person: PersonId) -> u8 {
@@ -295,6 +301,30 @@ impl Folded {
         };
         let same = |seen: &&ChainEnd| (seen.space, seen.device) == (cut.end.space, cut.end.device);
         is_about && revocation.seen.iter().filter(same).all(|seen| seen.entries <= cut.end.entries)
+    }
+}
+
+/// What differs for others between two folds.
+impl Folded {
+    /// Whose roles and which chains are others than before.
+    pub fn changes_since(&self, before: &Self) -> Changes {
+        let mut changes = Changes::default();
+        let roles = self.roles.iter().filter(|(person, roles)| before.roles.get(person) != Some(roles));
+        let lost = before.roles.keys().filter(|person| !self.roles.contains_key(person));
+        changes.people.extend(roles.map(|(person, _)| *person).chain(lost.copied()));
+        for (device, was) in before.devices.iter().filter(|(device, was)| self.devices.get(device) != Some(*was)) {
+            changes.people.insert(was.person);
+            changes.chains.extend([(SpaceId::Open, *device), (SpaceId::Ballot, *device)]);
+        }
+        let chains = self.cuts.keys().chain(before.cuts.keys());
+        for chain @ (space, device) in chains.filter(|chain| self.cuts.get(chain) != before.cuts.get(chain)) {
+            changes.chains.insert(*chain);
+            // Devices that came with a card from behind this end have lost what it took.
+            if *space == SpaceId::Members {
+                changes.people.extend(self.person(*device));
+            }
+        }
+        changes
     }
 }
 

@@ -15,6 +15,7 @@ use crate::entry::{Header, Kind, Run, Salt, Signature, sign};
 use crate::gate::body::{Judgement, SubjectState, is_document};
 use crate::gate::limits::BATCH_ENTRIES_MAX;
 use crate::gate::{Dep, Reason, Verdict, rules};
+use crate::membership::Members;
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
 use crate::store::{Table, keys};
 
@@ -202,6 +203,7 @@ impl Replica {
             let expected = self.head(space, run.device).map_or(0, |head| head.seq + 1);
             // In `members` a card lets somebody in, in closed spaces a right: what is said decides there (`header_allows`).
             let belongs = space == SpaceId::Members || space.is_closed() || self.members.is_member(run.device);
+            let belongs = belongs || self.side != Side::Server && self.members.has_come(space, run.device);
             let last = run.first_seq + run.entries.len() as u64;
             if self.side == Side::Server && last > expected && self.is_past_its_end(space, run.device, last - 1) {
                 return Err(BatchRefusal::Revoked { device: run.device });
@@ -343,18 +345,15 @@ fn place(
         // One whose subject was taken didn't make its row: an erasure must find it all the same.
         if entry.opening.is_none() || verdict == Verdict::Refused(Reason::SubjectTaken) {
             txn.put(Table::Subject, keys::subject_entry(space, subject, device, seq), Vec::new());
+            note_kind(txn, space, subject, kind, &mut wakes)?;
         }
     }
-    let follows = record.clone().filter(|record| matches!(record, Record::Cut(_) | Record::Grant(_)));
     if let Some(Record::Tombstone(tombstone)) = &record {
         erase::erase(txn, at, tombstone, &mut wakes)?;
     }
     admitted.entries.push(Outcome { place: at, id: entry.id, kind, subject, verdict, news, record });
-    if let Some(record) = follows {
-        standing::came_to_count(txn, &record, admitted, &mut wakes)?;
-    }
     standing::turn(txn, admitted, &mut wakes)?;
-    if is_document(kind) && verdict != Verdict::Present && built_on::concerns(txn, space, subject)? {
+    if is_document(kind) && built_on::concerns(txn, space, subject)? {
         built_on::settle(txn, space, subject, admitted, &mut wakes)?;
     }
     wake_all(txn, wakes, admitted)
@@ -394,8 +393,48 @@ fn header_allows(
         Some(Judgement::CardUsed) => Err(BatchRefusal::CardUsed),
         Some(Judgement::CardWithdrawn) => Err(BatchRefusal::CardWithdrawn),
         _ if own || belongs => Ok(()),
+        // A server lets nobody in whom it doesn't count. A phone keeps whatever may stand in the server's log, or it could
+        // not read on: of two who came with one card another one may have counted here by then.
+        Some(Judgement::Pending(dep))
+            if txn.replica().side != Side::Server && may_come(members, space, device, kind, dep) =>
+        {
+            Ok(())
+        }
+        Some(Judgement::Refused(_)) if txn.replica().side != Side::Server && members.has_come(space, device) => Ok(()),
         Some(Judgement::Pending(Dep::Card(_))) => Err(BatchRefusal::CardUnknown),
         Some(Judgement::Refused(_)) if kind == Kind::JOIN => Err(BatchRefusal::CardUnknown),
         _ => Err(BatchRefusal::NotMember { device }),
     }
+}
+
+/// Whether somebody whose record waits came with what could let anybody in.
+fn may_come(members: &Members, space: SpaceId, key: DeviceId, kind: Kind, dep: &Dep) -> bool {
+    match (kind, dep) {
+        (Kind::JOIN, Dep::Card(card)) => members.is_announced(space, *card) || members.is_named(key),
+        (Kind::ENROLMENT, Dep::Card(card)) => members.is_announced(space, *card),
+        (Kind::ENROLMENT, _) => {
+            members.enrolled_by(space, key).is_some_and(|device| members.has_come(SpaceId::Members, device))
+        }
+        _ => members.has_come(space, key),
+    }
+}
+
+/// Notes that something of a kind is about a subject whose creation isn't here: what speaks of it needs no more.
+fn note_kind(
+    txn: &mut Txn<'_>,
+    space: SpaceId,
+    subject: SubjectId,
+    kind: Kind,
+    wakes: &mut VecDeque<Dep>,
+) -> Result<(), BatchRefusal> {
+    let key = keys::subject_kind(space, subject, kind.0);
+    if kind == Kind::TOMBSTONE
+        || txn.subject_row(space, subject)?.is_some()
+        || txn.get(Table::Subject, key.clone())?.is_some()
+    {
+        return Ok(());
+    }
+    txn.put(Table::Subject, key, Vec::new());
+    wakes.push_back(Dep::Subject(space, subject));
+    Ok(())
 }

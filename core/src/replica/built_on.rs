@@ -127,7 +127,12 @@ fn admit_needed(
     let mut needed = Vec::new();
     for change in changes.iter().filter(|c| !c.counts() && c.waits.is_none()) {
         // What waits for anything else than what it was built on needs nothing yet.
-        if !matches!(txn.waiting_for(change.at)?, Some(Dep::Change(..))) {
+        let waits_below = match txn.waiting_for(change.at)? {
+            Some(Dep::Change(..)) => true,
+            Some(Dep::Subject(of, begun)) => (of, begun) == (space, subject),
+            _ => false,
+        };
+        if !waits_below {
             continue;
         }
         if let Some(below) = below(txn, change, &by_hash)? {

@@ -56,8 +56,8 @@ fn staff_suffices(txn: &Txn<'_>, space: SpaceId, subject: SubjectId) -> Result<b
     Ok(staff.len() >= STAFF_MIN && staff.values().any(|administrator| *administrator))
 }
 
-/// A person became an administrator: what that person wanted erased before may suffice now.
-pub(super) fn administrator_came(
+/// A person has other roles: what that person wanted erased before may suffice now.
+pub(super) fn staff_changed(
     txn: &mut Txn<'_>,
     chains: &[(SpaceId, DeviceId)],
     wakes: &mut VecDeque<Dep>,

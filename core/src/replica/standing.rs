@@ -17,99 +17,57 @@ use crate::entry::codec::{self, Record};
 use crate::entry::{Kind, Tombstone};
 use crate::gate::body::{SubjectState, Written, is_document, is_membership, waits_for};
 use crate::gate::{Dep, Verdict};
-use crate::model::{DeviceId, PersonId, Role, SpaceId, SubjectId};
+use crate::membership::Flip;
+use crate::model::{DeviceId, PersonId, SpaceId, SubjectId};
 use crate::store::{Table, keys};
 
-/// Carries out what the fold says anew of records that were judged before.
+/// Carries out what the fold says anew of records that were judged before, and asks again of everything whose author's
+/// standing changed.
 pub(super) fn turn(txn: &mut Txn<'_>, admitted: &mut Admitted, wakes: &mut VecDeque<Dep>) -> Result<(), BatchRefusal> {
-    for flip in txn.take_flips() {
-        let at = Place { space: flip.space, device: flip.device, seq: flip.seq };
-        let Some(row) = txn.entry(at)? else { continue };
-        let (Kept::Pending(body) | Kept::Present(body)) = row.kept.clone() else { continue };
-        let was = matches!(row.kept, Kept::Present(_));
-        let Ok(Some(record)) = codec::decode(row.kind, &body) else { continue };
-        if was == flip.counts {
-            continue;
-        }
-        let (kept, verdict) = match flip.counts {
-            true => {
-                txn.stop_waiting(at)?;
-                (Kept::Present(body), Verdict::Present)
-            }
-            false => {
-                txn.wait(Dep::Membership, at);
-                (Kept::Pending(body), Verdict::Pending)
-            }
-        };
-        set_subject(txn, at, &row, verdict)?;
-        txn.put(Table::Entry, at.encode(), EntryRow { kept, ..row.clone() }.encode());
-        let said = flip.counts.then(|| record.clone());
-        admitted.woken.push(outcome(at, &row, verdict, said));
-        if flip.counts {
-            wakes.extend(released_by(at.device, row.id, &record));
-            came_to_count(txn, &record, admitted, wakes)?;
-        } else {
-            ceased_to_count(txn, at, &record, admitted, wakes)?;
-        }
+    let changes = txn.take_changes();
+    for flip in &changes.flips {
+        turn_one(txn, flip, admitted, wakes)?;
+    }
+    let mut chains = changes.chains;
+    for person in changes.people {
+        wakes.push_back(Dep::Role(person));
+        let of_person = chains_of(txn, person);
+        erase::staff_changed(txn, &of_person, wakes)?;
+        chains.extend(of_person);
+    }
+    for (space, device) in chains {
+        wakes.push_back(Dep::Readmission(device));
+        reconsider(txn, space, device, admitted, wakes)?;
     }
     Ok(())
 }
 
-/// What follows from a record of who belongs for entries that have their place.
-pub(super) fn came_to_count(
+fn turn_one(
     txn: &mut Txn<'_>,
-    record: &Record,
+    flip: &Flip,
     admitted: &mut Admitted,
     wakes: &mut VecDeque<Dep>,
 ) -> Result<(), BatchRefusal> {
-    match record {
-        Record::Cut(cut) if cut.end.space == SpaceId::Members => {
-            // Records of `members` are the fold's own business; but devices that came with a card from behind the cut have
-            // lost what it took.
-            for (space, device) in chains_of_others(txn, cut.end.device) {
-                reconsider(txn, space, device, 0, admitted, wakes)?;
-            }
+    let at = Place { space: flip.space, device: flip.device, seq: flip.seq };
+    let Some(row) = txn.entry(at)? else { return Ok(()) };
+    let (kept, record, verdict) = match (row.kept.clone(), flip.counts) {
+        (Kept::Pending(body), true) => {
+            let record = codec::decode(row.kind, &body).ok().flatten();
+            txn.stop_waiting(at)?;
+            (Kept::Present(body), record, Verdict::Present)
         }
-        Record::Cut(cut) => reconsider(txn, cut.end.space, cut.end.device, cut.end.entries, admitted, wakes)?,
-        Record::Grant(grant) if grant.role == Role::Administrator => {
-            let chains = chains_of(txn, grant.person);
-            erase::administrator_came(txn, &chains, wakes)?;
+        (Kept::Present(body), false) => {
+            txn.wait(Dep::Membership, at)?;
+            (Kept::Pending(body), None, Verdict::Pending)
         }
-        _ => {}
+        _ => return Ok(()),
+    };
+    set_subject(txn, at, &row, verdict)?;
+    txn.put(Table::Entry, at.encode(), EntryRow { kept, ..row.clone() }.encode());
+    if let Some(record) = &record {
+        wakes.extend(released_by(at.device, row.id, record));
     }
-    Ok(())
-}
-
-fn ceased_to_count(
-    txn: &mut Txn<'_>,
-    at: Place,
-    record: &Record,
-    admitted: &mut Admitted,
-    wakes: &mut VecDeque<Dep>,
-) -> Result<(), BatchRefusal> {
-    match record {
-        Record::Cut(cut) => {
-            let behind = txn.members().device_behind(cut.end.space, cut.end.device);
-            let person = behind.and_then(|device| txn.members().person(device));
-            wakes.push_back(Dep::Readmission(cut.end.device));
-            wakes.extend(person.map(Dep::Role));
-            let others = person.map(|person| chains_of(txn, person)).unwrap_or_default();
-            wakes.extend(others.into_iter().map(|(_, key)| Dep::Readmission(key)));
-        }
-        Record::Grant(grant) => {
-            for (space, device) in chains_of(txn, grant.person) {
-                reconsider(txn, space, device, 0, admitted, wakes)?;
-            }
-        }
-        Record::Join(_) => {
-            let closed = txn.members().closed_keys(at.device);
-            for (space, device) in open_chains(at.device).into_iter().chain(closed) {
-                reconsider(txn, space, device, 0, admitted, wakes)?;
-            }
-        }
-        Record::Enrolment(_) => reconsider(txn, at.space, at.device, 0, admitted, wakes)?,
-        _ => {}
-    }
+    admitted.woken.push(outcome(at, &row, verdict, record));
     Ok(())
 }
 
@@ -124,34 +82,27 @@ fn chains_of(txn: &Txn<'_>, person: PersonId) -> Vec<(SpaceId, DeviceId)> {
     devices.iter().flat_map(|device| open_chains(*device)).chain(closed).collect()
 }
 
-/// The chains of a person's devices beside this one.
-fn chains_of_others(txn: &Txn<'_>, device: DeviceId) -> Vec<(SpaceId, DeviceId)> {
-    let person = txn.members().person(device);
-    let all = person.map(|person| chains_of(txn, person)).unwrap_or_default();
-    all.into_iter().filter(|(_, other)| *other != device).collect()
-}
-
-/// Asks again of everything on a chain from a place on whether it still counts. What no longer does waits, but for changes
+/// Asks again of everything on a chain whether it still counts. What no longer does waits, but for changes
 /// that others built on, and for owners' erasures.
 fn reconsider(
     txn: &mut Txn<'_>,
     space: SpaceId,
     device: DeviceId,
-    from: u64,
     admitted: &mut Admitted,
     wakes: &mut VecDeque<Dep>,
 ) -> Result<(), BatchRefusal> {
     let Some(head) = txn.head(space, device).filter(|_| space != SpaceId::Members) else { return Ok(()) };
     let mut documents = BTreeSet::new();
-    for seq in from..=head.seq {
+    for seq in 0..=head.seq {
         let at = Place { space, device, seq };
         let Some(row) = txn.entry(at)? else { continue };
-        let Kept::Present(body) = row.kept.clone() else { continue };
-        if is_membership(row.kind) {
+        // A change that waits may be the one for which others from behind a cut are needed, now that its author may write.
+        if is_document(row.kind) && matches!(row.kept, Kept::Present(_) | Kept::Pending(_)) {
+            documents.insert(row.subject);
             continue;
         }
-        if is_document(row.kind) {
-            documents.insert(row.subject);
+        let Kept::Present(body) = row.kept.clone() else { continue };
+        if is_membership(row.kind) {
             continue;
         }
         if row.kind == Kind::TOMBSTONE && !matches!(tombstone(row.kind, &body), Some(Tombstone::Administrator { .. })) {
@@ -191,7 +142,7 @@ pub(super) fn let_wait(
     admitted: &mut Admitted,
 ) -> Result<(), BatchRefusal> {
     set_subject(txn, at, row, Verdict::Pending)?;
-    txn.wait(dep, at);
+    txn.wait(dep, at)?;
     txn.put(Table::Entry, at.encode(), EntryRow { kept: Kept::Pending(body), ..row.clone() }.encode());
     admitted.woken.push(outcome(at, row, Verdict::Pending, None));
     Ok(())
@@ -224,6 +175,8 @@ fn set_subject(txn: &mut Txn<'_>, at: Place, row: &EntryRow, verdict: Verdict) -
         && subject.creator == Some((at.device, at.seq))
     {
         subject.state = if verdict == Verdict::Present { SubjectState::Live } else { SubjectState::Pending };
+        // It may have come before anybody knew whose it is.
+        subject.owner = txn.members().author(at.space, at.device);
         txn.put(Table::Subject, keys::subject(at.space, row.subject), subject.encode());
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::cbor::{CborError, Reader, Writer};
 use crate::entry::{Header, Kind, Salt};
 use crate::gate::Dep;
 use crate::gate::body::{self, ChangeFacts, Judgement, Known, SubjectFacts, SubjectState};
-use crate::membership::{Flip, Members};
+use crate::membership::{Changes, Members};
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
 use crate::store::erased::{self, Erasure};
 use crate::store::{StoreError, Table, keys};
@@ -22,7 +22,7 @@ pub(super) struct Txn<'r> {
     waiting_before: usize,
     begins_waiting: Vec<(Dep, Place)>,
     stops_waiting: Vec<(Dep, Place)>,
-    flips: Vec<Flip>,
+    changes: Changes,
     /// Whether this device is writing, rather than taking what came.
     own_write: bool,
 }
@@ -40,7 +40,7 @@ impl<'r> Txn<'r> {
     pub(super) fn new(replica: &'r Replica, own_write: bool) -> Self {
         Self {
             own_write,
-            flips: Vec::new(),
+            changes: Changes::default(),
             replica,
             rows: BTreeMap::new(),
             heads: BTreeMap::new(),
@@ -110,9 +110,9 @@ impl<'r> Txn<'r> {
             return Ok(Judgement::Pending(Dep::Log(header.device)));
         }
         let mut members = std::mem::replace(&mut self.members, Cow::Borrowed(&self.replica.members));
-        let mut flips = std::mem::take(&mut self.flips);
-        let judgement = body::judge(self, &mut members, header, id, creates, body, &mut flips);
-        (self.members, self.flips) = (members, flips);
+        let mut changes = std::mem::take(&mut self.changes);
+        let judgement = body::judge(self, &mut members, header, id, creates, body, &mut changes);
+        (self.members, self.changes) = (members, changes);
         judgement
     }
 
@@ -121,9 +121,9 @@ impl<'r> Txn<'r> {
         self.own_write
     }
 
-    /// Records of who belongs that began or ceased to count since this was asked last.
-    pub(super) fn take_flips(&mut self) -> Vec<Flip> {
-        std::mem::take(&mut self.flips)
+    /// What changed in who belongs since this was asked last.
+    pub(super) fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
     }
 
     pub(super) fn entry(&self, place: Place) -> Result<Option<EntryRow>, ReplicaError> {
@@ -155,9 +155,12 @@ impl<'r> Txn<'r> {
         (self.waiting_before + self.begins_waiting.len()).saturating_sub(self.stops_waiting.len())
     }
 
-    pub(super) fn wait(&mut self, dep: Dep, place: Place) {
+    /// The entry at `place` waits for this from now on, and for nothing else.
+    pub(super) fn wait(&mut self, dep: Dep, place: Place) -> Result<(), ReplicaError> {
+        self.stop_waiting(place)?;
         self.put(Table::Pending, place.encode(), rows::encode_dep(&dep));
         self.begins_waiting.push((dep, place));
+        Ok(())
     }
 
     /// The places that waited for `dep`; they wait no longer.
@@ -247,6 +250,17 @@ impl<'r> Txn<'r> {
         Ok(found)
     }
 
+    /// Whether any key begins with `prefix`. Rows of this kind are only taken away one by one, with what they stand for.
+    fn any_with(&self, table: Table, prefix: &[u8]) -> Result<bool, StoreError> {
+        for rows in [&self.rows, &self.replica.uncommitted] {
+            let fresh = rows.range((table, prefix.to_vec())..).next();
+            if fresh.is_some_and(|((t, key), value)| *t == table && key.starts_with(prefix) && value.is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(!self.replica.store.scan(table, prefix, Some(&keys::after(prefix)), 1)?.is_empty())
+    }
+
     /// Drops all bodies of a subject that was erased. Its headers stay as stubs.
     ///
     /// `device` created it, as the tombstone proves; so its person is known even where the creating body never came.
@@ -274,7 +288,7 @@ impl<'r> Txn<'r> {
             state: SubjectState::Erased,
             kind: known.as_ref().map_or(kind, |row| row.kind),
             creator: known.as_ref().and_then(|row| row.creator),
-            owner: known.as_ref().and_then(|row| row.owner).or_else(|| self.members.person_in(space, device)),
+            owner: known.as_ref().and_then(|row| row.owner).or_else(|| self.members.author(space, device)),
             opening: None,
         };
         self.put(Table::Subject, keys::subject(space, subject), row.encode());
@@ -297,6 +311,16 @@ impl Known for Txn<'_> {
             Err(other) => return Err(damaged(&other)),
         };
         Ok(row.map(|row| SubjectFacts { state: row.state, kind: row.kind, owner: row.owner }))
+    }
+
+    fn is_spoken_of(&self, space: SpaceId, subject: SubjectId, kind: Option<Kind>) -> Result<bool, StoreError> {
+        if let Some(facts) = self.subject(space, subject)? {
+            return Ok(kind.is_none_or(|kind| facts.kind == kind));
+        }
+        match kind {
+            Some(kind) => Ok(self.get(Table::Subject, keys::subject_kind(space, subject, kind.0))?.is_some()),
+            None => self.any_with(Table::Subject, &keys::subject_kinds(space, subject)),
+        }
     }
 
     fn change_max_op(&self, subject: SubjectId, hash: &[u8; 32]) -> Result<Option<u64>, StoreError> {

@@ -46,7 +46,7 @@ pub(super) fn keep(
             // the only place where its own words are, so those stay, and so does what says who belongs.
             let room = own || of_set || txn.replica().side == Side::Server || txn.waiting_count() < PENDING_BODIES_MAX;
             let kept = if room {
-                txn.wait(dep, at);
+                txn.wait(dep, at)?;
                 Kept::Pending(body)
             } else {
                 Kept::Absent
@@ -69,7 +69,7 @@ pub(super) fn keep(
     if let (Some(opening), Some(state)) = (entry.opening, state) {
         let taken = matches!(kept, Kept::Refused(Verdict::Refused(Reason::SubjectTaken), _));
         if !taken {
-            let owner = txn.members().person_in(space, device);
+            let owner = txn.members().author(space, device);
             let opening = Some((opening.seed, opening.commit));
             let row = SubjectRow { state, kind, creator: Some((device, seq)), owner, opening };
             txn.put(Table::Subject, keys::subject(space, subject), row.encode());
@@ -136,15 +136,11 @@ pub(super) fn wake_all(
             if let Some(Record::Tombstone(tombstone)) = &record {
                 erase::erase(txn, at, tombstone, &mut wakes)?;
             }
-            let follows = record.clone().filter(|record| matches!(record, Record::Cut(_) | Record::Grant(_)));
             if verdict != Verdict::Pending {
                 admitted.woken.push(standing::outcome(at, &row, verdict, record));
             }
-            if let Some(record) = follows {
-                standing::came_to_count(txn, &record, admitted, &mut wakes)?;
-            }
             standing::turn(txn, admitted, &mut wakes)?;
-            if is_document(row.kind) && verdict != Verdict::Present && built_on::concerns(txn, at.space, row.subject)? {
+            if is_document(row.kind) && built_on::concerns(txn, at.space, row.subject)? {
                 built_on::settle(txn, at.space, row.subject, admitted, &mut wakes)?;
             }
         }
@@ -183,7 +179,8 @@ fn rebuild(txn: &mut Txn<'_>, at: Place, row: &EntryRow, body: Vec<u8>) -> Rebui
         body_hash: row.body_hash,
         extra: row.extra.clone(),
     };
-    Rebuilt { header, id: row.id, body: Some(body), unchecked: false, opening }
+    let unchecked = !row.creates && row.kind != Kind::TOMBSTONE && txn.salt(at.space, row.subject).is_none();
+    Rebuilt { header, id: row.id, body: Some(body), unchecked, opening }
 }
 
 fn keep_again(

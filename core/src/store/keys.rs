@@ -65,6 +65,18 @@ pub fn subject_entry(space: SpaceId, subject: SubjectId, device: DeviceId, seq: 
     join(&[&space.to_bytes(), subject.as_bytes(), &[1], device.as_bytes(), &seq.to_be_bytes()])
 }
 
+/// Row that says that an entry of a kind is about a subject whose own row isn't there, in `Table::Subject`.
+#[must_use]
+pub fn subject_kind(space: SpaceId, subject: SubjectId, kind: u64) -> Vec<u8> {
+    join(&[&subject_kinds(space, subject), &kind.to_be_bytes()])
+}
+
+/// The beginning of all rows of [`subject_kind`] of one subject.
+#[must_use]
+pub fn subject_kinds(space: SpaceId, subject: SubjectId) -> Vec<u8> {
+    join(&[&space.to_bytes(), subject.as_bytes(), &[3]])
+}
+
 /// The beginning of all rows of [`subject_entry`] of one subject.
 #[must_use]
 pub fn subject_entries(space: SpaceId, subject: SubjectId) -> Vec<u8> {

@@ -104,8 +104,8 @@ pub fn epoch(wijk: WijkId, number: u8, identity: u8) -> Record {
     Record::Epoch(EpochKey { identity: device(identity), epoch, certificate, encryption_key: [number; 32] })
 }
 
-/// One random set. The first devices are given high roles early, so that the rest has somebody to obey and to fight.
-pub fn generate(seed: u64, wijk: WijkId, steps: usize, proofs: &mut Proofs, listener: &mut dyn Listens) {
+/// One random set: so many steps, of which `acts` in 20 more aren't about who belongs. The first devices are given high roles early, so that the rest has somebody to obey and to fight.
+pub fn generate(seed: u64, wijk: WijkId, steps: usize, acts: usize, proofs: &mut Proofs, listener: &mut dyn Listens) {
     let mut seeded = Seeded(seed.wrapping_mul(0x1_0001) ^ 0x5eed);
     let s = &mut seeded;
     let mut known = Known {
@@ -133,7 +133,7 @@ pub fn generate(seed: u64, wijk: WijkId, steps: usize, proofs: &mut Proofs, list
     }
     for _ in 0..steps {
         let author = author(&known, s);
-        match s.below(22) {
+        match s.below(20 + acts) {
             0..=2 => invite(&mut known, s, listener, author),
             3..=6 => {
                 let number = DEVICES.start() + s.below(DEVICES.count()) as u8;

@@ -177,7 +177,7 @@ impl Heard {
         if answer == Answer::Counts {
             self.counting.insert(*id);
         }
-        for flip in flips {
+        for flip in flips.flips {
             let flipped = all[&(flip.device, flip.seq)];
             let changed = if flip.counts { self.counting.insert(flipped) } else { self.counting.remove(&flipped) };
             assert!(changed, "a record is said to change that was like that before");
