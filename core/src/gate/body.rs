@@ -186,8 +186,9 @@ pub fn judge(
             return Ok(waits.unwrap_or(counts(record)));
         }
         Record::Ruling(ruling) => {
-            let unknown = known.subject(header.space, ruling.about)?.is_none();
-            let waits = unknown.then_some(Judgement::Pending(Dep::Subject(header.space, ruling.about)));
+            let about = known.subject(header.space, ruling.about)?;
+            let is_nowhere = about.is_none_or(|facts| facts.state == SubjectState::Refused);
+            let waits = is_nowhere.then_some(Judgement::Pending(Dep::Subject(header.space, ruling.about)));
             return Ok(waits.unwrap_or(counts(record)));
         }
         // Whatever is inside, it has one of few sizes: others would tell what was said by its length.
@@ -331,8 +332,8 @@ fn judge_tombstone(
             if let Some(stop) = writer_allows(ERASING_STAFF, members, at, None) {
                 return stop;
             }
-            // It shows no proof of what it is about, so that must be here.
-            match subject {
+            // It shows no proof of what it is about, so that must be here; what was refused is nowhere (`needs_contribution`).
+            match subject.filter(|facts| facts.state != SubjectState::Refused) {
                 None => return Judgement::Pending(Dep::Subject(header.space, header.subject)),
                 Some(facts) if erasable(facts.kind) == Some(Erasable::Never) => {
                     return Judgement::Refused(Reason::NotErasable);
