@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use samenspraak_core::entry::codec::{self, DocumentChange, Opening, Record};
 use samenspraak_core::entry::sign::Key;
-use samenspraak_core::entry::subject::{body_hash, subject_id, tombstone_salt};
+use samenspraak_core::entry::subject::{body_hash, creator, subject_id, tombstone_salt};
 use samenspraak_core::entry::{EraseSecret, Header, Kind, Payload, Run, RunEntry, Salt, Seed, Tombstone};
 use samenspraak_core::gate::Verdict;
 use samenspraak_core::model::*;
@@ -79,7 +79,10 @@ pub struct Author {
 
 impl Author {
     pub fn new(number: u8, wijk: WijkId) -> Self {
-        let key = key(number);
+        Self::with_key(key(number), wijk)
+    }
+
+    pub fn with_key(key: Key, wijk: WijkId) -> Self {
         let person = codec::person_of(wijk, key.id());
         Self { key, person, wijk, heads: BTreeMap::new(), seeds: 0 }
     }
@@ -99,8 +102,10 @@ impl Author {
         let mut seed: [u8; 16] = std::array::from_fn(|at| number[at % 2]);
         seed[0] = self.device().as_bytes()[0];
         let (seed, erase_secret) = (Seed(seed), EraseSecret(std::array::from_fn(|at| number[at % 2])));
-        let id = subject_id(self.wijk, space, self.device(), kind, &seed.nonce(), &erase_secret.commit());
-        Subject { id, kind, device: self.device(), seed, erase_secret }
+        // What was dropped names nobody.
+        let device = creator(kind, self.device());
+        let id = subject_id(self.wijk, space, device, kind, &seed.nonce(), &erase_secret.commit());
+        Subject { id, kind, device, seed, erase_secret }
     }
 
     pub fn actor(&self, subject: SubjectId, session: u8) -> [u8; 16] {
@@ -201,10 +206,12 @@ impl Wijk {
         Self { id, root, members: vec![first], cards: 0 }
     }
 
-    fn member_record(&mut self, kind: Kind, record: &Record) {
+    /// A record of the root's. Returns its subject.
+    pub fn member_record(&mut self, kind: Kind, record: &Record) -> Subject {
         let subject = self.root.subject_in(SpaceId::Members, kind);
         let made = self.root.create(SpaceId::Members, &subject, record);
         self.members.push(made);
+        subject
     }
 
     /// A card for a role, known in the wijk.
