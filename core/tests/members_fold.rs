@@ -22,7 +22,7 @@ use statements::*;
 use wijk::{Wijk, key};
 
 /// Sets in every build.
-const SETS: u64 = 1_500;
+const SETS: u64 = 10_000;
 
 fn sets() -> u64 {
     std::env::var("SAMENSPRAAK_FOLD_SETS").map_or(SETS, |sets| sets.parse().unwrap())

@@ -12,7 +12,7 @@ use samenspraak_core::entry::{Header, Kind, Payload, Run, RunEntry, Tombstone};
 use samenspraak_core::gate::Verdict;
 use samenspraak_core::gate::change::{parse, preflight};
 use samenspraak_core::gate::fold::fold;
-use samenspraak_core::model::{Choice, EntryId, RevocationReason, RevocationTarget, Role, SpaceId};
+use samenspraak_core::model::{Choice, EntryId, Measure, RevocationReason, RevocationTarget, Role, Ruling, SpaceId};
 use samenspraak_core::replica::{Hashes, Replica, RunBatch, Side};
 use samenspraak_core::store::MemoryStore;
 use samenspraak_core::sync::server::PushJob;
@@ -52,12 +52,13 @@ fn relay(server: &Replica, phone: &mut Replica, author: &wijk::Author) {
     commit(phone);
 }
 
-/// A server drops the body of what it refuses, so no phone ever learns of that subject. What is about it must not count
-/// at the server and wait on every phone: 1,024 such voices would take all the room for what honestly waits.
+/// A server drops the body of what it refuses, so no phone ever learns of that subject. What is about it must not count at
+/// the server and wait on every phone: 1,024 such entries would take all the room for what honestly waits.
 #[test]
-fn a_voice_on_a_refused_contribution_counts_the_same_on_a_phone_as_at_the_server() {
+fn what_is_about_a_refused_contribution_counts_the_same_on_a_phone_as_at_the_server() {
     let mut wijk = Wijk::new();
-    let (mut mallory, mut amina) = (wijk.member(1, Role::Resident), wijk.member(2, Role::Resident));
+    let mut mallory = wijk.member(1, Role::Resident);
+    let (mut amina, mut administrator) = (wijk.member(2, Role::Resident), wijk.member(3, Role::Administrator));
     let mut server = wijk.server();
     let mut phone = wijk.replica(Side::Phone { device: key(9).id() });
     let refused = mallory.subject(Kind::CONTRIBUTION);
@@ -65,10 +66,29 @@ fn a_voice_on_a_refused_contribution_counts_the_same_on_a_phone_as_at_the_server
     let contribution = mallory.change(&refused, 1, bomb, true);
     assert!(matches!(take(&mut server, &contribution), Verdict::Refused(_)));
     let (_, voice) = amina.speak(refused.id, Choice::Agree, 1);
-    take(&mut server, &voice);
-    relay(&server, &mut phone, &mallory);
-    relay(&server, &mut phone, &amina);
-    assert_eq!(verdict(&phone, &voice), verdict(&server, &voice));
+    let ground = "Artikel 16".to_owned();
+    let tombstone = Tombstone::Administrator { subject: refused.id, ground: ground.clone() };
+    let erasure = administrator.tombstone(SpaceId::Open, refused.id, tombstone);
+    let about = administrator.subject(Kind::RULING);
+    let ruling = Ruling {
+        about: refused.id,
+        measure: Measure::Hide,
+        ground,
+        reason: "Daarom.".into(),
+        answers: None,
+        counter: 1,
+        replaces: None,
+    };
+    let ruling = administrator.create(SpaceId::Open, &about, &Record::Ruling(ruling));
+    for made in [&voice, &erasure, &ruling] {
+        take(&mut server, made);
+    }
+    for author in [&mallory, &amina, &administrator] {
+        relay(&server, &mut phone, author);
+    }
+    for made in [&voice, &erasure, &ruling] {
+        assert_eq!(verdict(&phone, made), verdict(&server, made));
+    }
 }
 
 /// A record of who belongs that says it is a second entry about something. It was kept waiting without being folded, and

@@ -364,8 +364,8 @@ fn judge_tombstone(
             if let Some(stop) = writer_allows(ERASING_STAFF, members, at, None) {
                 return stop;
             }
-            // It shows no proof of what it is about, so that must be here.
-            match subject {
+            // It shows no proof of what it is about, so that must be here; what was refused is nowhere (`needs`).
+            match subject.filter(|facts| facts.state != SubjectState::Refused) {
                 None => return Judgement::Pending(Dep::Subject(header.space, header.subject)),
                 Some(facts) if erasable(facts.kind) == Some(Erasable::Never) => {
                     return Judgement::Refused(Reason::NotErasable);
