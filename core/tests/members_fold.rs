@@ -1,8 +1,8 @@
 //! Promise: who belongs depends on the *set* of records, never on their order, their repetition or the path the fold takes;
 //! and rank decides: equals can't remove each other, nobody removes those above, only the server ends chains.
 //!
-//! Random sets of records are told in one order record by record, in another with repetitions, and as a whole. With
-//! `SAMENSPRAAK_FOLD_SETS=10000` that many sets; without, as many as fit into every build.
+//! Ten thousand random sets of records are told in one order record by record, in another with repetitions, and as a whole;
+//! `SAMENSPRAAK_FOLD_SETS` says how many.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};

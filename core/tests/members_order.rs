@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use samenspraak_core::document::{self, Splice, contribution, meeting};
+use samenspraak_core::document::{self, Splice, meeting};
 use samenspraak_core::entry::codec::{Record, decode};
 use samenspraak_core::entry::{Kind, Tombstone};
 use samenspraak_core::gate::Verdict;
@@ -28,8 +28,9 @@ use statements::*;
 use wijk::*;
 
 const OPEN: SpaceId = SpaceId::Open;
-/// Sets in every build, each told in three orders.
-const SETS: u64 = 120;
+/// Sets in every build, each told in three orders; beside them those that once found a difference.
+const SETS: u64 = 60;
+const FOUND: [u64; 8] = [74, 157, 193, 246, 307, 738, 779, 1236];
 
 fn sets() -> u64 {
     std::env::var("SAMENSPRAAK_ORDER_SETS").map_or(SETS, |sets| sets.parse().unwrap())
@@ -242,7 +243,7 @@ fn now(town: &Town, replica: &Replica, gone: &BTreeSet<SubjectId>) -> Now {
 #[test]
 fn every_entry_is_judged_alike_whatever_came_first() {
     let (mut proofs, mut told) = (Proofs::default(), BTreeMap::<&str, usize>::new());
-    for seed in 0..sets() {
+    for seed in (0..sets()).chain(FOUND) {
         let mut town = Town::new();
         generate(seed ^ 0x0dde5, town.wijk, 50 + (seed % 30) as usize, 25, &mut proofs, &mut town);
         let mut seeded = Seeded(seed);
@@ -324,7 +325,6 @@ fn opens(town: &Town, replica: &Replica, seed: u64) {
         let folded = document::open(bodies.collect());
         assert!(folded.set_aside.is_empty(), "seed {seed}: {:?}", folded.set_aside);
     }
-    let _ = contribution::read;
 }
 
 /// What happened, to see that the sets are no empty shells.

@@ -392,6 +392,14 @@ fn header_allows(
     match judged {
         Some(Judgement::CardUsed) => Err(BatchRefusal::CardUsed),
         Some(Judgement::CardWithdrawn) => Err(BatchRefusal::CardWithdrawn),
+        // Who had the right to come in once and has it no longer doesn't come in with a fresh key.
+        Some(Judgement::Present(_)) if kind == Kind::ENROLMENT && txn.replica().side == Side::Server && !own => {
+            let device_behind = members.device_behind(space, device);
+            match device_behind.is_some_and(|behind| members.belongs_in(behind, space)) {
+                true => Ok(()),
+                false => Err(BatchRefusal::Revoked { device }),
+            }
+        }
         _ if own || belongs => Ok(()),
         // A server lets nobody in whom it doesn't count. A phone keeps whatever may stand in the server's log, or it could
         // not read on: of two who came with one card another one may have counted here by then.

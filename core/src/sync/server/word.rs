@@ -57,8 +57,7 @@ impl Server {
             let Place { space, device, .. } = outcome.place;
             match &outcome.record {
                 Some(Record::Revocation(revocation)) => said.extend(self.cut(space, outcome.id, revocation)?),
-                Some(Record::Join(_)) => said.extend(self.cut_late(SpaceId::Members, device, device)?),
-                Some(Record::Enrolment(enrolment)) => said.extend(self.cut_late(space, device, enrolment.device)?),
+                Some(Record::Join(_)) => said.extend(self.cut_late(device)?),
                 Some(Record::Count(question)) => said.push(self.tally(*question)?),
                 _ => {}
             }
@@ -93,20 +92,15 @@ impl Server {
         Ok(said)
     }
 
-    /// Ends a chain that begins after its device's person, or the role behind it, was revoked. What it brought with it at once
-    /// comes too late as well.
-    fn cut_late(&mut self, space: SpaceId, key: DeviceId, device: DeviceId) -> Result<Vec<Admitted>, ServerError> {
-        let members = self.replica.members();
-        if space.is_closed() && members.may_read(device, space) {
-            return Ok(Vec::new());
-        }
-        let revocations = members.revocations_of(device).into_iter();
+    /// Ends the chains of a device that joins after its person, or a role of that person, was revoked. What it brought with its
+    /// join comes too late as well.
+    fn cut_late(&mut self, device: DeviceId) -> Result<Vec<Admitted>, ServerError> {
+        let revocations = self.replica.members().revocations_of(device).into_iter();
         let revocations: Vec<(EntryId, Revocation)> = revocations.map(|(id, said)| (id, said.clone())).collect();
-        let spaces = if space.is_closed() { vec![space] } else { OPEN_CHAINS.to_vec() };
         let mut said = Vec::new();
         for (id, revocation) in &revocations {
-            for in_space in spaces.iter().copied() {
-                let end = ChainEnd { space: in_space, device: key, entries: 0, last: EntryId::ZERO };
+            for space in OPEN_CHAINS {
+                let end = ChainEnd { space, device, entries: 0, last: EntryId::ZERO };
                 said.extend(self.end(end, *id, revocation)?);
             }
         }
