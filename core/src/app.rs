@@ -364,6 +364,8 @@ enum Then {
     Wrote { id: u64, outcomes: Vec<crate::replica::Outcome>, reply: Reply },
     /// A piece of a log.
     Took(Box<sync::Taken>),
+    /// A branch of a chain was set aside.
+    GaveWay,
     /// Something was done in closed spaces.
     DidDuties(Vec<crate::replica::Outcome>),
     /// The server has what was dropped.
@@ -480,6 +482,7 @@ impl App {
                 effects.push(Effect::Reply { id, result: Ok(reply) });
             }
             Then::Wrote { id, outcomes, reply } => self.wrote(id, &outcomes, reply, effects),
+            Then::GaveWay => self.gave_way(effects),
             Then::DidDuties(outcomes) => self.did_duties(&outcomes, effects),
             Then::Dropped(subject) => {
                 effects.push(Effect::Changed(BTreeSet::from([subject])));
@@ -505,7 +508,7 @@ impl App {
             // It is said again, and no harm done.
             Then::Confirmed(_) => {}
             // What the server sent is asked for again later: the cursor stands where it stood.
-            Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) => {
+            Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) | Then::GaveWay => {
                 effects.push(Effect::Disconnect(SessionError::NotNow))
             }
         }

@@ -386,6 +386,12 @@ impl Members {
         }
     }
 
+    /// Whether the server ever saw two entries of this device at one place: it exists twice.
+    #[must_use]
+    pub fn is_forked(&self, device: DeviceId) -> bool {
+        self.folded.forks.keys().any(|(_, forked, _)| *forked == device)
+    }
+
     /// Whether the server said which of two entries at a place stands.
     #[must_use]
     pub fn fork_settled(&self, space: SpaceId, key: DeviceId, seq: u64) -> bool {

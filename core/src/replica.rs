@@ -11,6 +11,7 @@ mod admit;
 mod again;
 mod built_on;
 mod erase;
+mod fork;
 pub mod rows;
 mod runs;
 mod standing;

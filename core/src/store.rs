@@ -45,11 +45,13 @@ pub enum Table {
     Held = 9,
     /// On a phone: own sealed input with what its author needs to find answers and to erase it, by subject.
     Own = 10,
+    /// Entries of a branch of a chain that gave way to the one in the server's log, by place and id.
+    Aside = 11,
 }
 
 impl Table {
     /// All tables, in order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Entry,
         Self::EntryId,
         Self::Log,
@@ -60,6 +62,7 @@ impl Table {
         Self::Receipt,
         Self::Held,
         Self::Own,
+        Self::Aside,
     ];
 
     /// The table with this number, if there is one.

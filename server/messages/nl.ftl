@@ -35,6 +35,7 @@ reason-not-yours = dit is door iemand anders geschreven
 reason-not-allowed = dat mag je (nog) niet in deze wijk
 reason-erased = dit is gewist
 reason-card-used = deze kaart is al door een ander toestel gebruikt
+reason-cloned = dit toestel bestaat twee keer. Meld het aan met een nieuwe kaart en schrijf het daar opnieuw.
 reason-other = de wijk kan dit niet lezen. Probeer het opnieuw.
 
 ## The terminal phone

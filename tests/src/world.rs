@@ -10,6 +10,7 @@ use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Joined, R
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{AreaCode, Directory, Role, SpaceId, Theme, WijkId};
+use samenspraak_core::replica::{Replica, RunBatch, Side};
 use samenspraak_core::store::erased::scrub_if_due;
 use samenspraak_core::store::log::LogHead;
 use samenspraak_core::store::{Batch, MemoryStore, Store, StoreError, Table};
@@ -113,6 +114,19 @@ impl Phone {
         let effects = self.app.handle(Timestamp(0), Event::Disconnected);
         self.perform(effects);
         heard
+    }
+
+    /// Takes entries that came by another way than the server, as from a file on a stick, and starts again.
+    ///
+    /// # Panics
+    /// When they have no place here.
+    pub fn takes(&mut self, space: SpaceId, batch: &RunBatch) {
+        let (wijk, device) = (self.joined().identity().wijk, self.joined().identity().key().id());
+        let side = Side::Phone { device };
+        let mut replica = Replica::open(wijk, side, Arc::clone(&self.store)).expect("the phone's store opens");
+        replica.admit(space, batch).expect("the entries have a place");
+        self.store.commit(&replica.take_rows()).expect("the entries are stored");
+        self.restart();
     }
 
     /// Scrubs the store, and says so to the app when it ended.

@@ -94,6 +94,9 @@ pub enum CommandError {
         /// The id.
         device: DeviceId,
     },
+    /// This device exists twice, perhaps from a copied folder; the server settled which words stand.
+    #[error("this device exists twice; make a card with `invite-device`, join with it anew, and write there")]
+    Cloned,
     /// The agenda has no such item.
     #[error(transparent)]
     Meeting(#[from] MeetingEditError),

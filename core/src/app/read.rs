@@ -2,8 +2,9 @@
 
 use super::Joined;
 use super::moderate::{Hidden, RulingItem};
-use crate::document::meeting;
+use crate::document::{self, contribution, meeting};
 use crate::entry::Kind;
+use crate::entry::codec::{self, Record};
 use crate::gate::{Reason, Verdict};
 use crate::model::{Content, EntryId, MeetingText, PersonId, SpaceId, SubjectId};
 use crate::replica::{Kept, Place, ReplicaError};
@@ -127,6 +128,30 @@ impl Joined {
         });
         let items = subjects.into_iter().map(|(subject, _)| self.item(subject));
         items.filter_map(Result::transpose).collect()
+    }
+
+    /// Whether this device exists twice, as the server has seen.
+    #[must_use]
+    pub fn is_cloned(&self) -> bool {
+        self.replica.members().is_forked(self.key.id())
+    }
+
+    /// Own contributions of a branch that gave way, because this device exists twice. Their words are on this phone alone, to
+    /// be written again on a device of its own.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn set_aside_words(&self) -> Result<Vec<(EntryId, Content)>, ReplicaError> {
+        let device = self.key.id();
+        let own = self.replica.aside()?.into_iter().filter(|(at, row)| at.device == device && row.creates);
+        let words = own.filter_map(|(_, row)| {
+            let change = match codec::decode(row.kind, row.kept.body()?) {
+                Ok(Some(Record::Change(record))) if row.kind == Kind::CONTRIBUTION => record.change,
+                _ => return None,
+            };
+            Some((row.id, contribution::read(&document::open(vec![(row.id, change)]).doc)))
+        });
+        Ok(words.collect())
     }
 
     /// Own contributions that the gate refused: they aren't in [`Joined::contributions`], and their words are kept here.

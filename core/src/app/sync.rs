@@ -7,7 +7,7 @@ use super::{App, Effect, Joined, Then, Timestamp};
 use crate::entry::Kind;
 use crate::gate::Verdict;
 use crate::hash::Hash;
-use crate::model::{EntryId, SpaceId};
+use crate::model::{DeviceId, EntryId, SpaceId};
 use crate::replica::{BatchRefusal, Outcome};
 use crate::seal::{SealPublic, seal_drop};
 use crate::store::log::{Epoch, LogHead, LogItem, encode_line};
@@ -115,10 +115,12 @@ impl App {
         if piece.epoch != epoch || piece.from != cursor.next {
             return Err(SessionError::LogDiffers);
         }
-        let admitted = joined.replica.admit(piece.space, &piece.batch()).map_err(|refusal| match refusal {
-            BatchRefusal::Replica(_) => SessionError::NotNow,
-            _ => SessionError::BadEntries,
-        })?;
+        let admitted = match joined.replica.admit(piece.space, &piece.batch()) {
+            Ok(admitted) => admitted,
+            Err(BatchRefusal::Replica(_)) => return Err(SessionError::NotNow),
+            Err(BatchRefusal::Fork { device, .. }) => return self.give_way(piece.space, device, effects),
+            Err(_) => return Err(SessionError::BadEntries),
+        };
         let mut placed = admitted.entries.iter();
         let (mut head, mut rows, mut numbers) = (cursor, Batch::new(), Vec::new());
         let count = piece.lines.len();
@@ -152,6 +154,26 @@ impl App {
         let taken = Taken { space: piece.space, erased_in, outcomes, numbers, cursor: head };
         self.commit(batch, Then::Took(Box::new(taken)), effects);
         Ok(())
+    }
+
+    /// The log has another branch of a chain than this phone: if the wijk's server settled that in a record that counts here,
+    /// this one is set aside, and the next connection goes on along the other.
+    fn give_way(&mut self, space: SpaceId, device: DeviceId, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
+        let joined = self.joined.as_mut().ok_or(SessionError::Frame)?;
+        let seq = joined.replica.branches_off(space, device).map_err(|_| SessionError::NotNow)?;
+        let seq = seq.ok_or(SessionError::BadEntries)?;
+        let batch = joined.replica.set_aside(space, device, seq).map_err(|_| SessionError::NotNow)?;
+        self.commit(batch, Then::GaveWay, effects);
+        Ok(())
+    }
+
+    /// The branch is aside: everything is read anew, and asked for again on a new connection.
+    pub(super) fn gave_way(&mut self, effects: &mut Vec<Effect>) {
+        self.reload();
+        if let Some(joined) = &mut self.joined {
+            joined.session = None;
+        }
+        effects.push(Effect::Disconnect(SessionError::NotNow));
     }
 
     pub(super) fn took(&mut self, taken: Taken, effects: &mut Vec<Effect>) {

@@ -170,6 +170,10 @@ pub(super) fn check_change(change: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, C
     }
 }
 
+fn may_twin(command: &Command) -> bool {
+    matches!(command, Command::People(super::PeopleCommand::InviteDevice) | Command::Erase(_))
+}
+
 pub(super) fn document_error(cause: automerge::AutomergeError) -> CommandError {
     CommandError::Document { cause }
 }
@@ -191,6 +195,8 @@ impl Joined {
                 Err(CommandError::AlreadyJoined { wijk: self.identity.wijk })
             }
             _ if self.revoked().is_some() => Err(CommandError::Revoked),
+            // Words of a device that exists twice would fork its chain again. It can still bring its successor in, and erase.
+            command if self.is_cloned() && !may_twin(&command) => Err(CommandError::Cloned),
             Command::Invite { role, count } => self.invite(role, count, entropy),
             Command::Grant { person, role, organisation } => self.grant(Grant { person, role, organisation }, entropy),
             Command::People(command) => self.people_command(command, entropy),

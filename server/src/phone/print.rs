@@ -82,6 +82,11 @@ pub(super) fn list(phone: &mut Driver) -> Result<(), ProgramError> {
         let hidden = item.hidden.map(|_| format!("  [{}]", messages::text("ruling-hide"))).unwrap_or_default();
         println!("{}  {}{own}{hidden}", &item.subject.to_string()[..ID_CHARS], one_line(&item.content.title));
     }
+    for (id, content) in joined.set_aside_words()? {
+        let state = messages::with("state-refused", &[("reason", messages::text("reason-cloned").into())]);
+        println!("{}  {}  [{state}]", &id.to_string()[..ID_CHARS], one_line(&content.title));
+        println!("  {}", lines(&content.text));
+    }
     for (_, id, reason) in refused {
         println!("{}  [{}]", &id.to_string()[..ID_CHARS], state(OwnState::Refused(reason)));
     }
