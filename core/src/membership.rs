@@ -10,6 +10,7 @@ pub mod circle;
 pub mod closed;
 mod fold;
 mod lists;
+mod settled;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -359,52 +360,6 @@ impl Members {
         space.is_closed() && self.may_read(device, space)
     }
 
-    /// Who joined with a card, if anybody did; `None` too for a card nobody knows. Of several the one the server settled on.
-    #[must_use]
-    pub fn joined_with(&self, card: InvitationKey) -> Option<DeviceId> {
-        self.folded.joined.get(&card).and_then(|devices| devices.first().copied())
-    }
-
-    /// Whether a card is known and was withdrawn.
-    #[must_use]
-    pub fn is_withdrawn(&self, card: InvitationKey) -> bool {
-        self.folded.is_withdrawn(card)
-    }
-
-    /// Whether the server settled who is in with a card.
-    #[must_use]
-    pub fn is_settled(&self, card: InvitationKey) -> bool {
-        self.folded.settled.contains_key(&card)
-    }
-
-    /// The entry that stands at a place where the server saw two.
-    #[must_use]
-    pub fn fork_winner(&self, space: SpaceId, key: DeviceId, seq: u64) -> Option<EntryId> {
-        match self.closed.space(space) {
-            Some(closed) if space.is_closed() => closed.forks.get(&(key, seq)).map(|(_, id)| *id),
-            _ => self.folded.forks.get(&(space, key, seq)).map(|(_, id)| *id),
-        }
-    }
-
-    /// Whether the server ever saw two entries of this device at one place: it exists twice.
-    #[must_use]
-    pub fn is_forked(&self, device: DeviceId) -> bool {
-        self.folded.forks.keys().any(|(_, forked, _)| *forked == device)
-    }
-
-    /// Whether the server said which of two entries at a place stands.
-    #[must_use]
-    pub fn fork_settled(&self, space: SpaceId, key: DeviceId, seq: u64) -> bool {
-        self.fork_winner(space, key, seq).is_some()
-    }
-
-    /// Cards of a batch that nobody used.
-    #[must_use]
-    pub fn unused(&self, batch: BatchId) -> usize {
-        let of_batch = self.folded.cards.iter().filter(|(_, card)| card.batch == Some(batch));
-        of_batch.filter(|(key, _)| !self.folded.joined.contains_key(key)).count()
-    }
-
     /// Grants that count, with the entries that gave them.
     pub fn grants(&self) -> impl Iterator<Item = (EntryId, &Grant)> {
         self.folded.grants.iter().map(|(id, grant)| (*id, grant))
@@ -519,19 +474,6 @@ impl Members {
         }
         self.folded = fold(&self.statements);
         drop(self.refold_closed());
-    }
-
-    /// Forgets what a chain says from a place on: it was another branch than the one that stands. Returns what changed for
-    /// others.
-    pub fn forget(&mut self, space: SpaceId, device: DeviceId, from: u64) -> Changes {
-        if space != SpaceId::Members {
-            self.closed.forget(space, device, from);
-            return self.refold_space(space, EntryId::ZERO);
-        }
-        self.statements.retain(|(author, seq), _| *author != device || *seq < from);
-        let mut changes = self.refold(EntryId::ZERO);
-        changes.append(self.refold_closed());
-        changes
     }
 
     /// Whether a record of `members` counts.

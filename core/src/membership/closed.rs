@@ -156,12 +156,6 @@ impl ClosedSpaces {
         self.said.entry(space).or_default().insert((statement.device, statement.seq), statement);
     }
 
-    pub(super) fn forget(&mut self, space: SpaceId, key: DeviceId, from: u64) {
-        if let Some(said) = self.said.get_mut(&space) {
-            said.retain(|(author, seq), _| *author != key || *seq < from);
-        }
-    }
-
     /// What can never become right, and at the server a card that another device used.
     pub(super) fn refuses(
         &self,
