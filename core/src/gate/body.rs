@@ -357,6 +357,10 @@ fn judge_tombstone(
     let erasable = |kind: Kind| rules::of(kind).map(|rule| rule.erasable);
     match &tombstone {
         Tombstone::Administrator { .. } => {
+            // First what can never be, whoever asks: so the answer doesn't hang on which grant came before.
+            if subject.is_some_and(|facts| erasable(facts.kind) == Some(Erasable::Never)) {
+                return Judgement::Refused(Reason::NotErasable);
+            }
             if !members.stands_at(header.space, header.device, header.seq) {
                 return Judgement::Pending(Dep::Readmission(header.device));
             }
@@ -365,12 +369,8 @@ fn judge_tombstone(
                 return stop;
             }
             // It shows no proof of what it is about, so that must be here; what was refused is nowhere (`needs`).
-            match subject.filter(|facts| facts.state != SubjectState::Refused) {
-                None => return Judgement::Pending(Dep::Subject(header.space, header.subject)),
-                Some(facts) if erasable(facts.kind) == Some(Erasable::Never) => {
-                    return Judgement::Refused(Reason::NotErasable);
-                }
-                Some(_) => {}
+            if subject.is_none_or(|facts| facts.state == SubjectState::Refused) {
+                return Judgement::Pending(Dep::Subject(header.space, header.subject));
             }
         }
         Tombstone::Owner { kind, .. } => {

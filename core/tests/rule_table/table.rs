@@ -147,7 +147,7 @@ const NO_TOMBSTONE: [Cell; 8] = [N, R, R, R, R, R, R, R];
 const SECRET_ERASES: [Cell; 8] = [N, C, C, C, C, C, C, C];
 const SECRET_IS_NOT_ENOUGH: [Cell; 8] = [N, R, R, R, R, R, R, R];
 const STAFF_ERASES: [Cell; 8] = [N, W, W, W, C, C, R, R];
-const STAFF_MAY_NOT: [Cell; 8] = [N, W, W, W, R, R, R, R];
+const STAFF_MAY_NOT: [Cell; 8] = SECRET_IS_NOT_ENOUGH;
 /// Cuts end chains of whoever has a device that can be revoked.
 const CUT_IN_MEMBERS: [Cell; 8] = [X, W, W, W, W, W, X, X];
 
@@ -212,6 +212,7 @@ pub fn row(what: What) -> Row {
             follows_own:        [X, X, X, R, X, X, X, X],
             follows_others:     [N, N, N, R, N, N, N, R],
             erases_with_secret: [N, N, N, R, N, N, N, R],
+            // The other circle's card is not known here, and could be anything.
             erases_as_staff:    [N, N, N, W, N, N, N, R],
             before_granted:     [X, X, N, N, N, N, X, X],
             after_cut: NOTHING,
