@@ -16,7 +16,7 @@ use crate::phone::PhoneArgs;
 use crate::phone::people::PeopleAction;
 use crate::replay::ReplayArgs;
 use crate::wijk::Delivered;
-use crate::{demo, messages, phone, replay, serve, verify, wijk};
+use crate::{demo, messages, phone, replay, say, serve, verify, wijk};
 
 /// Samenspraak: residents take part in the policy of their wijk, with or without a network.
 #[derive(Debug, Parser)]
@@ -147,10 +147,11 @@ impl From<RoleName> for Role {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     start_log();
-    match dispatch(cli.command) {
+    let done = dispatch(cli.command);
+    match done.and_then(|()| say::unsaid().map_or(Ok(()), |error| Err(ProgramError::Unsaid(error)))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("samenspraak: {}", error.line());
+            remark!("samenspraak: {}", error.line());
             ExitCode::from(error.exit_code())
         }
     }
@@ -176,8 +177,8 @@ fn dispatch(command: Top) -> Result<(), ProgramError> {
         Top::Wijk { action: WijkAction::New { folder, name, municipality, code, year, buurten, address } } => {
             let directory = directory(name, municipality, &code, year, &buurten)?;
             let made = wijk::found(&folder, directory, &address)?;
-            println!("wijk {} made in {}", made.file().wijk, folder.display());
-            println!("next: samenspraak serve {0}, and samenspraak invite {0}", folder.display());
+            say!("wijk {} made in {}", made.file().wijk, folder.display());
+            say!("next: samenspraak serve {0}, and samenspraak invite {0}", folder.display());
             Ok(())
         }
         other => runtime()?.block_on(with_network(other)),
@@ -201,17 +202,17 @@ async fn with_network(command: Top) -> Result<(), ProgramError> {
             let folder = Folder::open(&folder)?;
             let (links, delivered) = wijk::invite(&folder, role.into(), count).await?;
             for link in &links {
-                if plain { println!("{link}") } else { print_card(link) }
+                if plain { say!("{link}") } else { print_card(link) }
             }
             if delivered == Delivered::WhenServerStarts {
-                eprintln!("samenspraak: the server is busy; the cards work once it has started again");
+                remark!("samenspraak: the server is busy; the cards work once it has started again");
             }
             Ok(())
         }
         Top::Root { folder, action } => {
             let delivered = wijk::as_root(&Folder::open(&folder)?, |root| phone::people::run(root, action)).await?;
             if delivered == Delivered::WhenServerStarts {
-                eprintln!("samenspraak: the server is busy; this counts once it has started again");
+                remark!("samenspraak: the server is busy; this counts once it has started again");
             }
             Ok(())
         }
@@ -226,9 +227,9 @@ async fn with_network(command: Top) -> Result<(), ProgramError> {
 pub fn print_card(link: &CardLink) {
     if let Ok(code) = qrcode::QrCode::new(link.to_string()) {
         let picture = code.render::<qrcode::render::unicode::Dense1x2>().quiet_zone(true).build();
-        println!("{picture}");
+        say!("{picture}");
     }
-    println!("{}\n{link}\n", link.secret.letters());
+    say!("{}\n{link}\n", link.secret.letters());
 }
 
 fn directory(

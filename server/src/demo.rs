@@ -38,8 +38,8 @@ const MEETING_DAY: u32 = 25;
 pub fn make(path: &Path, address: &str) -> Result<(), ProgramError> {
     let demo = content::read()?;
     let made = Making::begin(path, address, &demo)?.make(&demo)?;
-    println!("demo wijk {} made in {}: {made}", demo.wijk.name, path.display());
-    println!("to serve it: samenspraak serve FOLDER --show-card");
+    say!("demo wijk {} made in {}: {made}", demo.wijk.name, path.display());
+    say!("to serve it: samenspraak serve FOLDER --show-card");
     Ok(())
 }
 

@@ -84,6 +84,9 @@ pub enum ProgramError {
     /// The network.
     #[error(transparent)]
     Sync(#[from] SyncError),
+    /// What was asked is done, and the answer could not be written.
+    #[error("not all of the answer could be written: {0}; what was asked is done")]
+    Unsaid(&'static std::io::Error),
     /// An argument that only the data can judge.
     #[error("{0}")]
     Argument(String),
@@ -101,6 +104,7 @@ impl ProgramError {
             | Self::NotEmpty { .. }
             | Self::Sync(SyncError::Address { .. } | SyncError::NotJoined) => 2,
             Self::Stopped { .. }
+            | Self::Unsaid(_)
             | Self::NoFolder { .. }
             | Self::File { .. }
             | Self::Store(_)

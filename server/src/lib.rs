@@ -3,6 +3,9 @@
 //! `folder` knows what lies where on disk, `serve` answers phones, `board` shows the board its page, `client` drives a phone
 //! over a socket, and the rest are commands. No decision about the wijk is made here: the core makes them.
 
+#[macro_use]
+mod say;
+
 pub mod board;
 pub mod cli;
 pub mod client;

@@ -273,12 +273,12 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
             let moved = match phone.sync_once(&address).await {
                 // Who left by an own wish is told that it arrived, not that something failed.
                 Err(SyncError::Refused(RefusalCode::Revoked)) if has_left(phone) => {
-                    println!("{}", crate::messages::text("leave-arrived"));
+                    say!("{}", crate::messages::text("leave-arrived"));
                     return Ok(());
                 }
                 moved => moved?,
             };
-            println!("{} bytes sent, {} bytes received", moved.bytes_up, moved.bytes_down);
+            say!("{} bytes sent, {} bytes received", moved.bytes_up, moved.bytes_down);
             print::list(phone)
         }
         Action::List => print::list(phone),

@@ -101,13 +101,13 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
         board,
     });
     folder.set_serving(Some(&local))?;
-    println!("samenspraak: wijk {} is served at {local}", folder.file().name);
+    say!("samenspraak: wijk {} is served at {local}", folder.file().name);
     if let Some(link) = shared.board.one_time_link(&local) {
         let minutes = crate::board::LINK_LIFE.as_secs() / 60;
-        println!("samenspraak: board page {link} (works once, for {minutes} minutes; on this machine {local}/bestuur)");
+        say!("samenspraak: board page {link} (works once, for {minutes} minutes; on this machine {local}/bestuur)");
     }
     if let Some(card) = card {
-        println!("samenspraak: join with this card; the next start shows another one when it is used");
+        say!("samenspraak: join with this card; the next start shows another one when it is used");
         crate::cli::print_card(&card);
     }
     tracing::info!(%address, "serving");

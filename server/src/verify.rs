@@ -69,7 +69,7 @@ pub fn run(path: &Path) -> Result<(), ProgramError> {
     if problems > 0 {
         return Err(ProgramError::Found { what: format!("verify: {problems} problems found; nothing was changed") });
     }
-    println!("verify: everything fits");
+    say!("verify: everything fits");
     Ok(())
 }
 
@@ -79,10 +79,7 @@ fn check(name: &str, store: &dyn Store, journal: &Verification, wijk: Option<Wij
         found.problems.push(format!("{}: {}", damage.place, damage.what));
     }
     if journal.torn_bytes > 0 {
-        println!(
-            "{name}: {} bytes of an unfinished write at the end; the next start cuts them off",
-            journal.torn_bytes
-        );
+        say!("{name}: {} bytes of an unfinished write at the end; the next start cuts them off", journal.torn_bytes);
     }
     let identity = store.get(Table::Meta, b"identity")?.and_then(|bytes| Identity::decode(&bytes).ok());
     match wijk.or(identity.map(|identity| identity.wijk)) {
@@ -90,9 +87,9 @@ fn check(name: &str, store: &dyn Store, journal: &Verification, wijk: Option<Wij
         None => found.problems.push("it belongs to no wijk yet".into()),
     }
     for problem in &found.problems {
-        println!("{name}: {problem}");
+        say!("{name}: {problem}");
     }
-    println!(
+    say!(
         "{name}: {} chains with {} entries, {} signatures, {} bodies, {} log items, {} frames: {} problems",
         found.chains,
         found.entries,

@@ -143,7 +143,7 @@ pub fn run(phone: &mut Driver, action: ClosedAction) -> Result<(), ProgramError>
             let joined = phone.app().joined().ok_or(SyncError::NotJoined)?;
             let answers = joined.answers_for(&receipt)?;
             if answers.is_empty() {
-                println!("{}", messages::text("sealed-no-answer"));
+                say!("{}", messages::text("sealed-no-answer"));
             }
             answers.iter().for_each(answer);
             Ok(())
@@ -163,8 +163,8 @@ pub fn run(phone: &mut Driver, action: ClosedAction) -> Result<(), ProgramError>
 fn seal(phone: &mut Driver, space: SpaceId, sealing: Sealing) -> Result<(), ProgramError> {
     let reply = phone.command(Command::Seal { space, sealing })?;
     if let Reply::Sealed { subject, receipt } = reply {
-        println!("{subject}  {}", messages::text("state-saved"));
-        println!("{}", messages::with("sealed-receipt", &[("letters", receipt.letters().into())]));
+        say!("{subject}  {}", messages::text("state-saved"));
+        say!("{}", messages::with("sealed-receipt", &[("letters", receipt.letters().into())]));
     }
     Ok(())
 }
@@ -180,16 +180,16 @@ fn own(phone: &Driver) -> Result<(), ProgramError> {
     let joined = phone.app().joined().ok_or(SyncError::NotJoined)?;
     let items = joined.own_sealed()?;
     if items.is_empty() {
-        println!("{}", messages::text("sealed-nothing-own"));
+        say!("{}", messages::text("sealed-nothing-own"));
     }
     for item in items {
         let shown = match item.words.as_ref() {
             Some(words) => title(Some(words)),
             None => messages::text("sealed-gone"),
         };
-        println!("{}  {shown}  [{}]", print::short(item.subject), stage(&item));
+        say!("{}  {shown}  [{}]", print::short(item.subject), stage(&item));
         if item.words.is_some() {
-            println!("  {}", messages::with("sealed-receipt", &[("letters", item.receipt.letters().into())]));
+            say!("  {}", messages::with("sealed-receipt", &[("letters", item.receipt.letters().into())]));
         }
         item.answers.iter().for_each(answer);
     }
@@ -224,9 +224,9 @@ fn answer(item: &samenspraak_core::app::AnswerItem) {
     match item.day {
         Some(day) => {
             let values = [("day", messages::day(day).into()), ("answer", text.into())];
-            println!("  {}", messages::with("sealed-answer-on", &values));
+            say!("  {}", messages::with("sealed-answer-on", &values));
         }
-        None => println!("  {}", messages::with("phone-answer", &[("answer", text.into())])),
+        None => say!("  {}", messages::with("phone-answer", &[("answer", text.into())])),
     }
 }
 
@@ -234,20 +234,20 @@ fn read(phone: &mut Driver, space: SpaceId) -> Result<(), ProgramError> {
     let joined = phone.app_mut().joined_mut().ok_or(SyncError::NotJoined)?;
     let items = joined.sealed_items(space)?;
     if items.is_empty() {
-        println!("{}", messages::text("sealed-nothing"));
+        say!("{}", messages::text("sealed-nothing"));
     }
     for item in items {
         let day = item.day.map(|day| format!("  [{}]", messages::day(day))).unwrap_or_default();
-        println!("{}  {}{day}", print::short(item.subject), title(item.words.as_ref()));
+        say!("{}  {}{day}", print::short(item.subject), title(item.words.as_ref()));
         match &item.words {
-            Some(SealedWords::Story { content, .. }) => println!("  {}", print::lines(&content.text)),
+            Some(SealedWords::Story { content, .. }) => say!("  {}", print::lines(&content.text)),
             Some(SealedWords::Notice { text, .. } | SealedWords::Appeal { text, .. }) => {
-                println!("  {}", print::lines(text));
+                say!("  {}", print::lines(text));
             }
             _ => {}
         }
         if item.answers > 0 {
-            println!("  {}", messages::with("sealed-answers", &[("count", item.answers.into())]));
+            say!("  {}", messages::with("sealed-answers", &[("count", item.answers.into())]));
         }
     }
     Ok(())
@@ -280,7 +280,7 @@ fn circles(phone: &mut Driver, action: CircleAction) -> Result<(), ProgramError>
             let wijk = phone.app().joined().ok_or(SyncError::NotJoined)?.identity().wijk;
             if let Reply::CircleCards { circle, secrets } = phone.command(Command::InviteToCircle { circle, count })? {
                 for secret in secrets {
-                    println!("{}", CircleLink { wijk, circle, secret });
+                    say!("{}", CircleLink { wijk, circle, secret });
                 }
             }
             Ok(())
@@ -289,9 +289,9 @@ fn circles(phone: &mut Driver, action: CircleAction) -> Result<(), ProgramError>
             let joined = phone.app().joined().ok_or(SyncError::NotJoined)?;
             let circles = joined.circles();
             if circles.is_empty() {
-                println!("{}", messages::text("circle-none"));
+                say!("{}", messages::text("circle-none"));
             }
-            circles.iter().for_each(|circle| println!("{circle}"));
+            circles.iter().for_each(|circle| say!("{circle}"));
             Ok(())
         }
         CircleAction::Write { id, text } => {
@@ -306,10 +306,10 @@ fn circles(phone: &mut Driver, action: CircleAction) -> Result<(), ProgramError>
             let members = joined.replica().members();
             let own = joined.key_in(space).id();
             if let Some(closed) = members.closed(space) {
-                println!("{}", messages::text("circle-keys"));
+                say!("{}", messages::text("circle-keys"));
                 for (key, _) in closed.present(members, space) {
                     let mine = if key == own { messages::text("circle-own-key") } else { String::new() };
-                    println!("  {key} {mine}");
+                    say!("  {key} {mine}");
                 }
             }
             Ok(())
@@ -326,7 +326,7 @@ fn circles(phone: &mut Driver, action: CircleAction) -> Result<(), ProgramError>
 
 fn entered(reply: Reply) -> Result<(), ProgramError> {
     if let Reply::Circle(space) = reply {
-        println!("{space}  {}", messages::text("state-saved"));
+        say!("{space}  {}", messages::text("state-saved"));
     }
     Ok(())
 }

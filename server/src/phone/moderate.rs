@@ -110,7 +110,7 @@ pub(super) fn rewrite(
     anew.title = title.unwrap_or(anew.title);
     let reply = phone.command(ModerateCommand::RewriteMeeting { subject, text: anew }.into())?;
     print::saved(phone, &reply)?;
-    println!("{}", messages::with("rewrite-erase-old", &[("id", print::short(subject).into())]));
+    say!("{}", messages::with("rewrite-erase-old", &[("id", print::short(subject).into())]));
     Ok(())
 }
 
@@ -127,10 +127,10 @@ fn title(phone: &mut Driver, subject: SubjectId) -> Result<String, ProgramError>
 fn rulings(phone: &mut Driver) -> Result<(), ProgramError> {
     let items = phone.app().joined().ok_or(SyncError::NotJoined)?.ruled();
     if items.is_empty() {
-        println!("{}", messages::text("rulings-none"));
+        say!("{}", messages::text("rulings-none"));
     }
     for item in items {
-        println!("{}  {}", print::short(item.subject), title(phone, item.subject)?);
+        say!("{}  {}", print::short(item.subject), title(phone, item.subject)?);
         item.rulings.iter().for_each(|ruling| print_ruling(ruling, None));
     }
     Ok(())
@@ -139,16 +139,16 @@ fn rulings(phone: &mut Driver) -> Result<(), ProgramError> {
 fn erasures(phone: &mut Driver) -> Result<(), ProgramError> {
     let items = phone.app().joined().ok_or(SyncError::NotJoined)?.erasures()?;
     if items.is_empty() {
-        println!("{}", messages::text("erasures-none"));
+        say!("{}", messages::text("erasures-none"));
     }
     for item in items {
-        println!("{}  [{}]  {}", print::short(item.subject), standing(&item), title(phone, item.subject)?);
+        say!("{}  [{}]  {}", print::short(item.subject), standing(&item), title(phone, item.subject)?);
         for signed in &item.signatures {
             let day = signed.day.map_or_else(|| messages::text("state-saved"), messages::day);
             let person: String = signed.person.to_string().chars().take(print::ID_CHARS).collect();
             let values = [("person", person.into()), ("day", day.into())];
-            println!("- {}", messages::with("erasure-signature", &values));
-            println!("  {}", ground(&signed.ground));
+            say!("- {}", messages::with("erasure-signature", &values));
+            say!("  {}", ground(&signed.ground));
         }
     }
     Ok(())
@@ -174,17 +174,17 @@ async fn report(phone: &mut Driver, id: &str, server: Option<String>) -> Result<
     phone.sync_once(&address).await?;
     let joined = phone.app().joined().ok_or(SyncError::NotJoined)?;
     match joined.erasure_report(subject) {
-        None | Some(ErasureReport::NotThere) => println!("{}", messages::text("erase-report-unknown")),
+        None | Some(ErasureReport::NotThere) => say!("{}", messages::text("erase-report-unknown")),
         Some(ErasureReport::Reached(reach)) => {
             let values = [("confirmed", reach.confirmed.into()), ("devices", reach.devices.into())];
-            println!("{}", messages::with("erase-report", &values));
+            say!("{}", messages::with("erase-report", &values));
             let left = reach.devices - reach.confirmed;
             if left > 0 {
-                println!("{}", messages::with("erase-report-left", &[("left", left.into())]));
+                say!("{}", messages::with("erase-report-left", &[("left", left.into())]));
             }
         }
     }
-    println!("{}", messages::text("erase-report-limits"));
+    say!("{}", messages::text("erase-report-limits"));
     Ok(())
 }
 
@@ -217,10 +217,10 @@ pub(crate) fn ground(ground: &str) -> String {
 /// Prints a ruling; whom it hides words of, as `hidden` says, reads how to appeal.
 pub(super) fn print_ruling(item: &RulingItem, hidden: Option<&Hidden>) {
     let ruling = &item.facts.ruling;
-    println!("- {}", ruled(item));
-    println!("  {}", ground(&ruling.ground));
-    println!("  {}", messages::with("phone-reason", &[("reason", one_line(&ruling.reason).into())]));
+    say!("- {}", ruled(item));
+    say!("  {}", ground(&ruling.ground));
+    say!("  {}", messages::with("phone-reason", &[("reason", one_line(&ruling.reason).into())]));
     if hidden.is_some_and(|hidden| matches!(hidden, Hidden::Ruling(now) if now.facts.id == item.facts.id)) {
-        println!("  {}", messages::with("ruling-appeal", &[("ruling", item.facts.id.to_string().into())]));
+        say!("  {}", messages::with("ruling-appeal", &[("ruling", item.facts.id.to_string().into())]));
     }
 }

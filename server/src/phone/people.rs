@@ -135,7 +135,7 @@ pub(crate) fn run(phone: &mut Driver, action: PeopleAction) -> Result<(), Progra
         PeopleAction::Cards => {
             let cards = joined.cards();
             if cards.is_empty() {
-                println!("{}", messages::text("cards-none"));
+                say!("{}", messages::text("cards-none"));
             }
             cards.iter().for_each(print_cards);
             Ok(())
@@ -146,7 +146,7 @@ pub(crate) fn run(phone: &mut Driver, action: PeopleAction) -> Result<(), Progra
             let Reply::Cards { secrets, .. } = reply else { return Ok(()) };
             for secret in secrets {
                 let link = CardLink { server: server.clone(), wijk, secret, device_of: None };
-                if plain { println!("{link}") } else { print_card(&link) }
+                if plain { say!("{link}") } else { print_card(&link) }
             }
             Ok(())
         }
@@ -168,7 +168,7 @@ pub(crate) fn run(phone: &mut Driver, action: PeopleAction) -> Result<(), Progra
         }
         PeopleAction::Organisations => {
             for organisation in joined.organisations() {
-                println!("{}  {}", organisation.subject, one_line(&organisation.name));
+                say!("{}  {}", organisation.subject, one_line(&organisation.name));
             }
             Ok(())
         }
@@ -189,11 +189,11 @@ pub(super) fn run_own(phone: &mut Driver, action: OwnAction) -> Result<(), Progr
             let reply = phone.command(PeopleCommand::InviteDevice.into())?;
             if let Reply::DeviceCard { card, .. } = reply {
                 if plain {
-                    println!("{card}")
+                    say!("{card}")
                 } else {
                     print_card(&card)
                 }
-                println!("{}", messages::text("device-card-hint"));
+                say!("{}", messages::text("device-card-hint"));
             }
             Ok(())
         }
@@ -203,7 +203,7 @@ pub(super) fn run_own(phone: &mut Driver, action: OwnAction) -> Result<(), Progr
         }
         OwnAction::Leave { yes: true } => {
             phone.command(PeopleCommand::Leave.into())?;
-            println!("{}", messages::text("leave-done"));
+            say!("{}", messages::text("leave-done"));
             Ok(())
         }
     }
@@ -212,7 +212,7 @@ pub(super) fn run_own(phone: &mut Driver, action: OwnAction) -> Result<(), Progr
 fn withdraw(phone: &mut Driver, batch: BatchId) -> Result<(), ProgramError> {
     let reply = phone.command(PeopleCommand::WithdrawCards { batch }.into())?;
     if let Reply::Withdrawn { unused, .. } = reply {
-        println!("{}", messages::with("cards-withdrawn-now", &[("unused", unused.into())]));
+        say!("{}", messages::with("cards-withdrawn-now", &[("unused", unused.into())]));
     }
     Ok(())
 }
@@ -274,15 +274,15 @@ fn ended(revoked: Option<RevocationReason>) -> String {
 
 fn print_person(item: &PersonItem) {
     let own = if item.is_self { format!("  {}", messages::text("person-self")) } else { String::new() };
-    println!("{}{own}{}", beginning(item.person), ended(item.revoked));
+    say!("{}{own}{}", beginning(item.person), ended(item.revoked));
     for role in &item.roles {
         let grant = role.grant.map(|id| format!("  {}", beginning(id))).unwrap_or_default();
-        println!("  {}{grant}{}", role_name(role.role), ended(role.revoked));
+        say!("  {}{grant}{}", role_name(role.role), ended(role.revoked));
     }
     for device in &item.devices {
         let this = if device.is_this { format!("  {}", messages::text("device-this")) } else { String::new() };
         let id = messages::with("device-line", &[("id", beginning(device.device).into())]);
-        println!("  {id}{this}{}", ended(device.revoked));
+        say!("  {id}{this}{}", ended(device.revoked));
     }
 }
 
@@ -294,5 +294,5 @@ fn print_cards(item: &CardsItem) {
     };
     let values = [("made", item.made.into()), ("used", item.used.into()), ("left", item.outstanding().into())];
     let withdrawn = if item.withdrawn { format!("  [{}]", messages::text("cards-withdrawn")) } else { String::new() };
-    println!("{batch}  {gives}: {}{withdrawn}", messages::with("cards-count", &values));
+    say!("{batch}  {gives}: {}{withdrawn}", messages::with("cards-count", &values));
 }

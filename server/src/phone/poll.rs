@@ -51,7 +51,7 @@ pub(super) fn run(phone: &mut Driver, action: PollAction) -> Result<(), ProgramE
         }
     };
     phone.command(command)?;
-    println!("{question}  {}", messages::text("state-saved"));
+    say!("{question}  {}", messages::text("state-saved"));
     Ok(())
 }
 
@@ -70,20 +70,20 @@ fn show(phone: &Driver, question: SubjectId) -> Result<(), ProgramError> {
     match joined.own_answer(question)? {
         Some(own) => {
             let values = [("choice", choice_name(own.choice).into())];
-            println!("{}  [{}]", messages::with("poll-own", &values), print::state(own.state));
+            say!("{}  [{}]", messages::with("poll-own", &values), print::state(own.state));
         }
-        None => println!("{}", messages::text("poll-no-own")),
+        None => say!("{}", messages::text("poll-no-own")),
     }
     let Some(tally) = joined.tally(question) else {
-        println!("{}", messages::text("poll-not-counted"));
+        say!("{}", messages::text("poll-not-counted"));
         return Ok(());
     };
     if let Some(day) = tally.day {
-        println!("{}", messages::with("poll-counted-on", &[("day", messages::day(day).into())]));
+        say!("{}", messages::with("poll-counted-on", &[("day", messages::day(day).into())]));
     }
     for (choice, count) in &tally.counts {
-        println!("- {}: {count}", choice_name(*choice));
+        say!("- {}: {count}", choice_name(*choice));
     }
-    println!("{}", messages::text("poll-too-few"));
+    say!("{}", messages::text("poll-too-few"));
     Ok(())
 }

@@ -52,15 +52,15 @@ pub(super) fn short(subject: SubjectId) -> String {
 }
 
 pub(super) fn joined(wijk: WijkId) {
-    println!("{}", messages::with("phone-joined", &[("wijk", wijk.to_string().into())]));
+    say!("{}", messages::with("phone-joined", &[("wijk", wijk.to_string().into())]));
 }
 
 pub(super) fn saved(_phone: &Driver, reply: &Reply) -> Result<(), ProgramError> {
     match reply {
         Reply::Saved { subject, .. } | Reply::Unchanged { subject } => {
-            println!("{subject}  {}", messages::text("state-saved"));
+            say!("{subject}  {}", messages::text("state-saved"));
         }
-        Reply::Erased { subject } => println!("{subject}  {}", messages::text("sealed-erasing")),
+        Reply::Erased { subject } => say!("{subject}  {}", messages::text("sealed-erasing")),
         _ => {}
     }
     Ok(())
@@ -72,27 +72,27 @@ pub(super) fn list(phone: &mut Driver) -> Result<(), ProgramError> {
     let refused = joined.refused()?;
     let left = joined.left_behind()?;
     if let Some(reason) = joined.revoked() {
-        println!("{}", messages::with("phone-revoked", &[("why", people::why(reason).into())]));
+        say!("{}", messages::with("phone-revoked", &[("why", people::why(reason).into())]));
     }
     if items.is_empty() && refused.is_empty() {
-        println!("{}", messages::text("phone-nothing"));
+        say!("{}", messages::text("phone-nothing"));
     }
     for item in items {
         let own = item.own.map(|own| format!("  [{}]", state(own))).unwrap_or_default();
         let hidden = item.hidden.map(|_| format!("  [{}]", messages::text("ruling-hide"))).unwrap_or_default();
-        println!("{}  {}{own}{hidden}", &item.subject.to_string()[..ID_CHARS], one_line(&item.content.title));
+        say!("{}  {}{own}{hidden}", &item.subject.to_string()[..ID_CHARS], one_line(&item.content.title));
     }
     for (id, content) in joined.set_aside_words()? {
         let state = messages::with("state-refused", &[("reason", messages::text("reason-cloned").into())]);
-        println!("{}  {}  [{state}]", &id.to_string()[..ID_CHARS], one_line(&content.title));
-        println!("  {}", lines(&content.text));
+        say!("{}  {}  [{state}]", &id.to_string()[..ID_CHARS], one_line(&content.title));
+        say!("  {}", lines(&content.text));
     }
     for (_, id, reason) in refused {
-        println!("{}  [{}]", &id.to_string()[..ID_CHARS], state(OwnState::Refused(reason)));
+        say!("{}  [{}]", &id.to_string()[..ID_CHARS], state(OwnState::Refused(reason)));
     }
     for item in left {
         let title = item.content.map(|content| one_line(&content.title)).unwrap_or_default();
-        println!("{}  {title}  [{}]", short(item.subject), messages::text("phone-left-behind"));
+        say!("{}  {title}  [{}]", short(item.subject), messages::text("phone-left-behind"));
     }
     Ok(())
 }
@@ -108,16 +108,16 @@ pub(super) fn lines(text: &str) -> String {
 }
 
 pub(super) fn line(line: &Line) {
-    println!("{}", one_line(&line.item.content.title));
-    println!("{}", lines(&line.item.content.text));
-    println!();
+    say!("{}", one_line(&line.item.content.title));
+    say!("{}", lines(&line.item.content.text));
+    say!("");
     for event in &line.events {
         match event {
-            LineEvent::Written(own) => println!("- {}", state(*own)),
+            LineEvent::Written(own) => say!("- {}", state(*own)),
             LineEvent::Received { day } => {
-                println!("- {}", messages::with("phone-received", &[("day", messages::day(*day).into())]));
+                say!("- {}", messages::with("phone-received", &[("day", messages::day(*day).into())]));
             }
-            LineEvent::Replaced => println!("- {}", messages::text("phone-replaced")),
+            LineEvent::Replaced => say!("- {}", messages::text("phone-replaced")),
             LineEvent::Voices(counts) => {
                 let values = [
                     ("support", counts.support.into()),
@@ -125,14 +125,14 @@ pub(super) fn line(line: &Line) {
                     ("disagree", counts.disagree.into()),
                     ("pass", counts.pass.into()),
                 ];
-                println!("- {}", messages::with("phone-voices", &values));
+                say!("- {}", messages::with("phone-voices", &values));
             }
             LineEvent::Ruled(item) => moderate::print_ruling(item, line.item.hidden.as_ref()),
             LineEvent::ErasureSigned { ground, day } => {
-                println!("- {}", moderate::erasure_signed(*day));
-                println!("  {}", moderate::ground(ground));
+                say!("- {}", moderate::erasure_signed(*day));
+                say!("  {}", moderate::ground(ground));
             }
-            LineEvent::NotAgreed => println!("- {}", messages::text("phone-not-agreed")),
+            LineEvent::NotAgreed => say!("- {}", messages::text("phone-not-agreed")),
             LineEvent::Decided(decision) => decided(decision),
         }
     }
@@ -144,29 +144,29 @@ fn decided(item: &DecisionItem) {
     match item.day {
         Some(day) => {
             let values = [("day", messages::day(day).into()), ("outcome", outcome.into())];
-            println!("- {}", messages::with("phone-decided-on", &values));
+            say!("- {}", messages::with("phone-decided-on", &values));
         }
-        None => println!("- {}", messages::with("phone-decided", &[("outcome", outcome.into())])),
+        None => say!("- {}", messages::with("phone-decided", &[("outcome", outcome.into())])),
     }
-    println!("  {}", messages::with("phone-reason", &[("reason", one_line(&decision.reason).into())]));
+    say!("  {}", messages::with("phone-reason", &[("reason", one_line(&decision.reason).into())]));
     if !decision.party.is_empty() {
-        println!("  {}", messages::with("phone-party", &[("party", one_line(&decision.party).into())]));
+        say!("  {}", messages::with("phone-party", &[("party", one_line(&decision.party).into())]));
     }
     if let Some(day) = decision.due_day {
-        println!("  {}", messages::with("phone-due", &[("day", messages::day(day).into())]));
+        say!("  {}", messages::with("phone-due", &[("day", messages::day(day).into())]));
     }
-    println!("  {}", messages::with("phone-answer", &[("answer", one_line(&decision.answer).into())]));
+    say!("  {}", messages::with("phone-answer", &[("answer", one_line(&decision.answer).into())]));
 }
 
 pub(super) fn meetings(phone: &mut Driver) -> Result<(), ProgramError> {
     let joined = phone.app_mut().joined_mut().ok_or(SyncError::NotJoined)?;
     let items = joined.meetings()?;
     if items.is_empty() {
-        println!("{}", messages::text("phone-no-meetings"));
+        say!("{}", messages::text("phone-no-meetings"));
     }
     for item in items {
         let own = item.own.map(|own| format!("  [{}]", state(own))).unwrap_or_default();
-        println!("{}  {}{own}", &item.subject.to_string()[..ID_CHARS], one_line(&item.text.title));
+        say!("{}  {}{own}", &item.subject.to_string()[..ID_CHARS], one_line(&item.text.title));
     }
     Ok(())
 }
@@ -174,17 +174,17 @@ pub(super) fn meetings(phone: &mut Driver) -> Result<(), ProgramError> {
 pub(super) fn meeting(phone: &mut Driver, subject: SubjectId) -> Result<(), ProgramError> {
     let joined = phone.app_mut().joined_mut().ok_or(SyncError::NotJoined)?;
     let Some(item) = joined.meeting(subject)? else { return Ok(()) };
-    println!("{}", one_line(&item.text.title));
+    say!("{}", one_line(&item.text.title));
     if let Some(old) = item.replaces {
-        println!("{}", messages::with("meeting-replaces", &[("id", short(old).into())]));
+        say!("{}", messages::with("meeting-replaces", &[("id", short(old).into())]));
     }
     if let Some(new) = item.replaced_by {
-        println!("{}", messages::with("meeting-replaced-by", &[("id", short(new).into())]));
+        say!("{}", messages::with("meeting-replaced-by", &[("id", short(new).into())]));
     }
     for (at, note) in item.text.agenda.iter().enumerate() {
-        println!("\n{}. {}", at + 1, one_line(&note.title));
+        say!("\n{}. {}", at + 1, one_line(&note.title));
         if !note.text.is_empty() {
-            println!("{}", lines(&note.text));
+            say!("{}", lines(&note.text));
         }
     }
     Ok(())

@@ -52,7 +52,7 @@ async fn lines(total: u64, mut steps: watch::Receiver<u64>) {
         if steps.wait_for(|steps| *steps >= next).await.is_err() {
             return;
         }
-        eprintln!("replay: {} %, {:.0} s", 100 * line / LINES, begun.elapsed().as_secs_f64());
+        remark!("replay: {} %, {:.0} s", 100 * line / LINES, begun.elapsed().as_secs_f64());
     }
 }
 
@@ -130,15 +130,15 @@ impl Summary {
             ("seconds", format!("{:.1}", self.seconds)),
         ];
         for (name, value) in rows {
-            println!("{name:<28}{value}");
+            say!("{name:<28}{value}");
         }
         for line in self.server.differences.iter().chain(&self.findings.differences).take(SHOWN_MAX) {
-            println!("{line}");
+            say!("{line}");
         }
         if self.differences() > SHOWN_MAX {
-            println!("and {} more differences", self.differences() - SHOWN_MAX);
+            say!("and {} more differences", self.differences() - SHOWN_MAX);
         }
-        println!(
+        say!(
             "replay: {} statements, {} voices, {} phones, {} server kills, {} lost, {} differences",
             self.server.statements,
             self.server.voices,

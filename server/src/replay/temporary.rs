@@ -36,7 +36,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if self.keep {
-            eprintln!("replay: all stores are kept in {}", self.path.display());
+            remark!("replay: all stores are kept in {}", self.path.display());
             return;
         }
         // A phone that was just killed may still make a file while its folder goes.
@@ -48,7 +48,7 @@ impl Drop for Temporary {
             gone
         });
         if !removed {
-            eprintln!("replay: {} could not be removed", self.path.display());
+            remark!("replay: {} could not be removed", self.path.display());
         }
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use crate::support::{Wijk, arg, run};
+use crate::support::{Wijk, arg, program, run};
 
 const ARGUMENT: i32 = 2;
 const DATA: i32 = 3;
@@ -167,4 +168,26 @@ fn a_card_of_another_wijk_and_a_card_that_nobody_made_keep_the_words_and_say_wha
     assert!(ours.phone("vierde", &["list"]).ok().contains("Stoep  [bewaard op dit toestel]"));
     assert!(server.stop().0.success());
     run(&["verify", arg(&ours.folder())]).ok();
+}
+
+#[test]
+fn a_command_whose_answer_nobody_reads_ends_well_and_one_whose_answer_fits_nowhere_says_so() {
+    let wijk = Wijk::new();
+    let folder = wijk.folder();
+    let invite = ["invite", arg(&folder), "--count", "2", "--plain"];
+    let with_output = |output: Stdio| {
+        let ran = program(&invite).stdout(output).stderr(Stdio::piped()).output().unwrap();
+        (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(with_output(writer.into()), (Some(0), String::new()));
+
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (code, said) = with_output(full.into());
+    assert_eq!(code, Some(DATA), "{said}");
+    says(&said, &["not all of the answer could be written", "No space left", "is done"]);
+
+    // The cards were made all the same, and the folder is whole.
+    assert!(run(&["verify", arg(&folder)]).ok().contains("everything fits"));
 }
