@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use samenspraak_core::app::{Command, CommandError, PeopleCommand, Reply};
+use samenspraak_core::document::meeting::MeetingEdit;
 use samenspraak_core::model::*;
 use samenspraak_core::replica::{Hashes, RunBatch};
+use samenspraak_core::store::Table;
 use samenspraak_tests::world::{Phone, World};
 
 fn contribute(world: &mut World, phone: &mut Phone, text: &str) -> Result<Reply, CommandError> {
@@ -18,15 +20,19 @@ fn texts(phone: &mut Phone) -> Vec<String> {
     texts
 }
 
+/// A phone that wrote and synced, and a copy that somebody made of its folder.
+fn shared_chain(world: &mut World, first: &mut Phone) -> Phone {
+    world.sync(first);
+    contribute(world, first, "samen").unwrap();
+    world.sync(first);
+    first.copy()
+}
+
 #[test]
 fn a_cloned_phone_is_told_keeps_its_words_and_follows_the_branch_that_stands() {
     let mut world = World::with_seed(61);
     let mut first = world.join(Role::Resident);
-    world.sync(&mut first);
-    contribute(&mut world, &mut first, "samen").unwrap();
-    world.sync(&mut first);
-    // Somebody copies the folder.
-    let mut clone = first.copy();
+    let mut clone = shared_chain(&mut world, &mut first);
     contribute(&mut world, &mut first, "van het ene").unwrap();
     contribute(&mut world, &mut clone, "van het andere").unwrap();
     contribute(&mut world, &mut clone, "en nog iets").unwrap();
@@ -63,15 +69,21 @@ fn a_cloned_phone_is_told_keeps_its_words_and_follows_the_branch_that_stands() {
 #[test]
 fn a_phone_that_got_the_other_branch_by_another_way_ends_like_one_that_never_had_it() {
     let mut world = World::with_seed(62);
-    let mut first = world.join(Role::Resident);
-    world.sync(&mut first);
-    contribute(&mut world, &mut first, "samen").unwrap();
-    world.sync(&mut first);
-    let mut clone = first.copy();
-    contribute(&mut world, &mut first, "van het ene").unwrap();
-    contribute(&mut world, &mut clone, "van het andere").unwrap();
+    let mut first = world.join(Role::Facilitator);
+    let mut clone = shared_chain(&mut world, &mut first);
     let mut neighbour = world.join(Role::Resident);
     world.sync(&mut neighbour);
+    // Notes that the neighbour doesn't have yet when the clone's words in them come.
+    let mut writer = world.join(Role::Facilitator);
+    world.sync(&mut writer);
+    let begin = Command::NewMeeting { title: "Buurtavond".into(), agenda: Vec::new() };
+    let Ok(Reply::Saved { subject, .. }) = world.ask(&mut writer, begin) else { panic!() };
+    world.sync(&mut writer);
+    world.sync(&mut clone);
+    contribute(&mut world, &mut first, "van het ene").unwrap();
+    contribute(&mut world, &mut clone, "van het andere").unwrap();
+    let edit = MeetingEdit::AddItem { title: "Erbij".into() };
+    world.ask(&mut clone, Command::EditMeeting { subject, edit }).unwrap();
     // The neighbour has the clone's words from a stick, before the server ever heard of them.
     let device = clone.joined().identity().key().id();
     let packed = clone.joined().replica().pack_chain(SpaceId::Open, device, 0, 9, usize::MAX, Hashes::Given);
@@ -89,6 +101,13 @@ fn a_phone_that_got_the_other_branch_by_another_way_ends_like_one_that_never_had
     world.sync(&mut new);
     assert_eq!(texts(&mut neighbour), texts(&mut new));
     assert_eq!(texts(&mut neighbour), ["samen", "van het ene"]);
+    // Nothing speaks of anything any more that only the branch spoke of.
+    let subjects = |phone: &mut Phone| {
+        let rows =
+            phone.joined().replica().store().scan(Table::Subject, &SpaceId::Open.to_bytes(), None, usize::MAX).unwrap();
+        rows.into_iter().map(|row| row.key).collect::<Vec<_>>()
+    };
+    assert_eq!(subjects(&mut neighbour), subjects(&mut new));
     let frontier = |phone: &mut Phone| phone.joined().replica().frontier(SpaceId::Open).collect::<Vec<_>>();
     assert_eq!(frontier(&mut neighbour), frontier(&mut new));
 }

@@ -6,16 +6,16 @@
 //!
 //! Only chains of words give way. A chain in `members` says who belongs, and a phone whose own is forked there needs a new card.
 
-use super::rows::{EntryRow, Kept, Place};
+use std::collections::BTreeSet;
+
+use super::rows::{EntryRow, Head, Kept, Place};
 use super::{Replica, ReplicaError};
 use crate::cbor::Writer;
 use crate::entry::Kind;
 use crate::entry::codec::{self, Record};
 use crate::gate::change;
 use crate::model::{DeviceId, SpaceId, SubjectId};
-use crate::replica::Head;
 use crate::store::{Batch, Row, Table, keys};
-use std::collections::BTreeSet;
 
 impl Replica {
     /// The first place of a device's chain in a space where the server says that another entry stands than the one here.
@@ -41,6 +41,7 @@ impl Replica {
         let mut batch = Batch::new();
         let Some(head) = self.head(space, device) else { return Ok(batch) };
         let mut documents: BTreeSet<SubjectId> = BTreeSet::new();
+        let mut kinds: BTreeSet<(SubjectId, Kind)> = BTreeSet::new();
         let mut gone: BTreeSet<Place> = BTreeSet::new();
         for seq in seq..=head.seq {
             let at = Place { space, device, seq };
@@ -55,12 +56,18 @@ impl Replica {
             if row.creates && self.subject(space, row.subject)?.is_some_and(is_creator) {
                 batch.delete(Table::Subject, keys::subject(space, row.subject));
             }
+            kinds.insert((row.subject, row.kind));
             if matches!(row.kind, Kind::CONTRIBUTION | Kind::MEETING) {
                 documents.insert(row.subject);
             }
         }
         for subject in documents {
             self.remember_changes_but(space, subject, &gone, &mut batch)?;
+        }
+        for (subject, kind) in kinds {
+            if !self.is_spoken_of_beside(space, subject, kind, &gone)? {
+                batch.delete(Table::Subject, keys::subject_kind(space, subject, kind.0));
+            }
         }
         match seq.checked_sub(1) {
             Some(last) => {
@@ -71,6 +78,22 @@ impl Replica {
             None => batch.delete(Table::Meta, keys::chain_head(space, device)),
         }
         Ok(batch)
+    }
+
+    /// Whether an entry of a kind outside a branch is about a subject.
+    fn is_spoken_of_beside(
+        &self,
+        space: SpaceId,
+        subject: SubjectId,
+        kind: Kind,
+        branch: &BTreeSet<Place>,
+    ) -> Result<bool, ReplicaError> {
+        for at in self.entries_of(space, subject)?.into_iter().filter(|at| !branch.contains(at)) {
+            if self.entry(at)?.is_some_and(|row| row.kind == kind) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The rows about a document's changes as they are without those of a branch.
