@@ -6,6 +6,7 @@ use crate::entry::sign::Key;
 use crate::entry::{EraseCommit, EraseSecret, Seed};
 use crate::model::{PersonId, WijkId};
 use crate::replica::ReplicaError;
+use crate::seal::SealSecret;
 use crate::store::{Store, Table};
 
 /// The row of `Table::Meta` it stands in.
@@ -69,8 +70,7 @@ impl Identity {
     /// The X25519 public key.
     #[must_use]
     pub fn encryption_key(&self) -> [u8; 32] {
-        let secret = x25519_dalek::StaticSecret::from(self.encryption_secret);
-        x25519_dalek::PublicKey::from(&secret).to_bytes()
+        *SealSecret::new(self.encryption_secret).public().as_bytes()
     }
 
     /// Who the device of a store is; `None` where nobody joined yet.
