@@ -212,12 +212,7 @@ impl Joined {
         }
         check_chars("answer", answer, NOTICE_CHARS_MAX)?;
         let words = self.open_sealed(space, subject)?;
-        let reply = match words.ok_or(CommandError::Unknown { what: "sealed input", subject })? {
-            SealedWords::Story { reply, .. }
-            | SealedWords::Notice { reply, .. }
-            | SealedWords::Appeal { reply, .. } => reply,
-            SealedWords::Note { .. } | SealedWords::PersonSecret(_) => None,
-        };
+        let reply = words.ok_or(CommandError::Unknown { what: "sealed input", subject })?.reply();
         let to = SealPublic::new(reply.ok_or(CommandError::Unknown { what: "receipt of", subject })?);
         let plain = codec::encode_answer(&AnswerWords { answer: answer.to_owned() });
         let bytes = seal::seal_reply(&to, self.identity.wijk, &plain, entropy.bytes())
@@ -365,15 +360,7 @@ impl Joined {
         let mut items = Vec::with_capacity(facts.len());
         for (subject, facts) in facts {
             let words = self.open_sealed(space, subject)?;
-            let reply = match &words {
-                Some(
-                    SealedWords::Story { reply, .. }
-                    | SealedWords::Notice { reply, .. }
-                    | SealedWords::Appeal { reply, .. },
-                ) => reply.map(|key| seal::reply_id(&SealPublic::new(key))),
-                _ => None,
-            };
-            let answers = reply.map_or(0, |reply| self.view.answers_to(reply).count());
+            let answers = words.as_ref().map_or(0, |words| self.answer_count(words));
             let day = self.view.number_of(facts.id).map(|numbered| numbered.day);
             items.push(SealedItem { subject, space, day, words, answers });
         }
@@ -401,6 +388,12 @@ impl Joined {
         Ok(items)
     }
 
+    /// How many answers to something sealed are here. Costs no derivation of the receipt's key.
+    fn answer_count(&self, words: &SealedWords) -> usize {
+        let reply = words.reply().map(|key| seal::reply_id(&SealPublic::new(key)));
+        reply.map_or(0, |reply| self.view.answers_to(reply).count())
+    }
+
     /// Own sealed input with its answers.
     ///
     /// # Errors
@@ -415,6 +408,9 @@ impl Joined {
                     if sent { OwnState::OnTheWay } else { OwnState::Saved }
                 }
             };
+            // The receipt's key costs milliseconds and 8 MiB, so nearly always it is better to know before that nothing came.
+            let unanswered = own.words.as_ref().is_some_and(|words| self.answer_count(words) == 0);
+            let answers = if unanswered { Vec::new() } else { self.answers_for(&own.receipt)? };
             Ok(OwnSealedItem {
                 subject: *subject,
                 space: own.space,
@@ -422,7 +418,7 @@ impl Joined {
                 state,
                 stage: own.stage,
                 receipt: own.receipt.clone(),
-                answers: self.answers_for(&own.receipt)?,
+                answers,
             })
         });
         items.collect()

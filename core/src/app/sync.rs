@@ -122,6 +122,7 @@ impl App {
             Err(_) => return Err(SessionError::BadEntries),
         };
         let mut placed = admitted.entries.iter();
+        let own_device = joined.key_in(piece.space).id();
         let (mut head, mut rows, mut numbers) = (cursor, Batch::new(), Vec::new());
         let count = piece.lines.len();
         for (at, (line, day, verdict)) in piece.items().enumerate() {
@@ -129,7 +130,7 @@ impl App {
                 PieceLine::Again(id) => (id, true, true),
                 PieceLine::Next(_) => {
                     let outcome = placed.next().ok_or(SessionError::BadEntries)?;
-                    let own = outcome.place.device == joined.key_in(piece.space).id();
+                    let own = outcome.place.device == own_device;
                     (outcome.id, false, is_numbered(outcome.kind) || own)
                 }
             };

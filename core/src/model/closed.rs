@@ -126,6 +126,17 @@ pub enum SealedWords {
     PersonSecret([u8; 32]),
 }
 
+impl SealedWords {
+    /// The key to answer to, where an answer is wanted.
+    #[must_use]
+    pub const fn reply(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Story { reply, .. } | Self::Notice { reply, .. } | Self::Appeal { reply, .. } => *reply,
+            Self::Note { .. } | Self::PersonSecret(_) => None,
+        }
+    }
+}
+
 /// What a sealed answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerWords {
