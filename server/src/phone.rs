@@ -33,6 +33,29 @@ pub struct PhoneArgs {
     pub action: Action,
 }
 
+/// What somebody wants to say.
+#[derive(Debug, Args)]
+pub struct ContentArgs {
+    /// One line.
+    #[arg(long)]
+    pub title: String,
+    /// The words.
+    #[arg(long)]
+    pub text: String,
+    /// Number of a theme; 0 is "don't know".
+    #[arg(long, default_value_t = 0)]
+    pub theme: u64,
+    /// CBS code of a buurt.
+    #[arg(long, default_value = "")]
+    pub buurt: String,
+}
+
+impl From<ContentArgs> for Content {
+    fn from(ContentArgs { title, text, theme, buurt }: ContentArgs) -> Self {
+        Self { title, text, theme, buurt }
+    }
+}
+
 /// What a phone can do.
 #[derive(Debug, Subcommand)]
 pub enum Action {
@@ -45,20 +68,7 @@ pub enum Action {
         server: Option<String>,
     },
     /// Send in something. Works without a network.
-    Write {
-        /// One line.
-        #[arg(long)]
-        title: String,
-        /// The words.
-        #[arg(long)]
-        text: String,
-        /// Number of a theme; 0 is "don't know".
-        #[arg(long, default_value_t = 0)]
-        theme: u64,
-        /// CBS code of a buurt.
-        #[arg(long, default_value = "")]
-        buurt: String,
-    },
+    Write(ContentArgs),
     /// Change own input.
     Edit {
         /// Its id, or the beginning of it.
@@ -237,8 +247,8 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
     match action {
         // Joining comes before a store is opened; see `run`.
         Action::Join { .. } => Ok(()),
-        Action::Write { title, text, theme, buurt } => {
-            let reply = phone.command(Command::Contribute(Content { title, text, theme, buurt }))?;
+        Action::Write(content) => {
+            let reply = phone.command(Command::Contribute(content.into()))?;
             print::saved(phone, &reply)
         }
         Action::Edit { id, title, text } => {

@@ -7,13 +7,15 @@ use sha2::{Digest, Sha256};
 
 use super::{entries, file, fixed};
 
-fn cbor(write: impl FnOnce(&mut Encoder<Vec<u8>>)) -> Vec<u8> {
+/// What these calls write.
+pub fn cbor(write: impl FnOnce(&mut Encoder<Vec<u8>>)) -> Vec<u8> {
     let mut e = Encoder::new(Vec::new());
     write(&mut e);
     e.into_writer()
 }
 
-fn sha(bytes: &[u8]) -> [u8; 32] {
+/// SHA-256.
+pub fn sha(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 

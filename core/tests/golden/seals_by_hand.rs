@@ -7,22 +7,12 @@ use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, Kem, OpModeR, Serializable, single_shot_open};
-use minicbor::{Decoder, Encoder};
-use sha2::{Digest, Sha256};
+use minicbor::Decoder;
 
+use super::by_hand::{cbor, sha};
 use super::{file, seals};
 
 const WIJK: [u8; 32] = [0xa1; 32];
-
-fn cbor(write: impl FnOnce(&mut Encoder<Vec<u8>>)) -> Vec<u8> {
-    let mut e = Encoder::new(Vec::new());
-    write(&mut e);
-    e.into_writer()
-}
-
-fn sha(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
-}
 
 /// CBOR of the tag and then byte strings.
 fn strings(tag: &str, items: &[&[u8]]) -> Vec<u8> {

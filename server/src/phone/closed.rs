@@ -4,10 +4,10 @@ use clap::Subcommand;
 use samenspraak_core::app::own::Stage;
 use samenspraak_core::app::{Command, OwnSealedItem, OwnState, Reply, Sealing};
 use samenspraak_core::membership::circle::CircleLink;
-use samenspraak_core::model::{Content, DeviceId, EntryId, SealedWords, SpaceId, SubjectId};
+use samenspraak_core::model::{DeviceId, EntryId, SealedWords, SpaceId, SubjectId};
 use samenspraak_core::seal::ReceiptSecret;
 
-use super::{by_beginning, contribution, print};
+use super::{ContentArgs, by_beginning, contribution, print};
 use crate::client::{Driver, SyncError};
 use crate::error::ProgramError;
 use crate::messages;
@@ -17,18 +17,8 @@ use crate::messages;
 pub enum ClosedAction {
     /// Send in something that only the board can read, or only a circle. Works without a network.
     Seal {
-        /// One line.
-        #[arg(long)]
-        title: String,
-        /// The words.
-        #[arg(long)]
-        text: String,
-        /// Number of a theme; 0 is "don't know".
-        #[arg(long, default_value_t = 0)]
-        theme: u64,
-        /// CBS code of a buurt.
-        #[arg(long, default_value = "")]
-        buurt: String,
+        #[command(flatten)]
+        content: ContentArgs,
         /// A circle instead of the board: its id, or the beginning of it.
         #[arg(long)]
         circle: Option<String>,
@@ -121,12 +111,12 @@ pub enum CircleAction {
 /// When it can't be done; nothing is lost then.
 pub fn run(phone: &mut Driver, action: ClosedAction) -> Result<(), ProgramError> {
     match action {
-        ClosedAction::Seal { title, text, theme, buurt, circle } => {
+        ClosedAction::Seal { content, circle } => {
             let space = match circle {
                 Some(id) => self::circle(phone, &id)?,
                 None => SpaceId::Inbox,
             };
-            seal(phone, space, Sealing::Story(Content { title, text, theme, buurt }))
+            seal(phone, space, Sealing::Story(content.into()))
         }
         ClosedAction::Notice { id, text } => {
             let about = contribution(phone, &id)?;
