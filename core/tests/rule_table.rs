@@ -12,6 +12,8 @@ use samenspraak_core::entry::Kind;
 use samenspraak_core::gate::Verdict;
 use samenspraak_core::gate::rules::{Erasable, RULES};
 
+#[path = "rule_table/cast.rs"]
+mod cast;
 #[path = "rule_table/scene.rs"]
 mod scene;
 #[path = "rule_table/table.rs"]

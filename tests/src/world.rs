@@ -3,195 +3,28 @@
 //! Worlds speak a small vocabulary (`resident`, `contribute`, `sync`, …) and act through the public surface of the core only.
 //! Everything random follows from the seed, so a failing test prints it and repeats.
 
+mod phone;
+mod seeded;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Joined, Reply, Timestamp};
+use samenspraak_core::app::{Command, CommandError, Event, Reply, Timestamp};
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{AreaCode, Directory, Role, SpaceId, Theme, WijkId};
-use samenspraak_core::replica::{Replica, RunBatch, Side};
-use samenspraak_core::store::erased::scrub_if_due;
 use samenspraak_core::store::log::LogHead;
 use samenspraak_core::store::{Batch, MemoryStore, Store, StoreError, Table};
 use samenspraak_core::sync::server::{PushJob, Server, ServerEffect, ServerKeys, Session};
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
 
+pub use phone::{Heard, Phone};
+pub use seeded::Seeded;
+
 /// The day on which everything in a world happens, as days since 1 January 1970.
 pub const DAY: u32 = 20_000;
 /// Address of the server on cards; nothing listens there.
 pub const ADDRESS: &str = "http://server.example";
-
-/// A small stream of numbers from a seed (SplitMix64), so that worlds need no other crate.
-#[derive(Clone, Debug)]
-pub struct Seeded(u64);
-
-impl Seeded {
-    /// From a seed.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next 64 bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `limit`.
-    pub fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.bits() % limit.max(1) as u64).unwrap_or(0)
-    }
-
-    /// 32 bytes.
-    pub fn entropy(&mut self) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        for part in bytes.chunks_mut(8) {
-            part.copy_from_slice(&self.bits().to_le_bytes());
-        }
-        bytes
-    }
-}
-
-/// One phone: an app and its store.
-pub struct Phone {
-    /// The store; it outlives the app, as a disk outlives a process.
-    pub store: Arc<dyn Store>,
-    /// Whether the store is scrubbed as soon as the app asks for it; otherwise a test does it, or dies before.
-    pub scrubs: bool,
-    app: App,
-    next_command: u64,
-}
-
-impl Phone {
-    /// A phone over a store, new or used.
-    ///
-    /// # Panics
-    /// When the store can't be read: a test must not go on.
-    #[must_use]
-    pub fn open(store: Arc<dyn Store>) -> Self {
-        let app = App::open(Arc::clone(&store)).expect("the phone's store opens");
-        Self { store, scrubs: true, app, next_command: 0 }
-    }
-
-    /// Another phone with the same identity over a copy of the store, for another world.
-    #[must_use]
-    pub fn copy(&self) -> Self {
-        Self::open(copy_of(&*self.store))
-    }
-
-    /// Kills the app and opens it again from what its store holds.
-    pub fn restart(&mut self) {
-        let scrubs = self.scrubs;
-        *self = Self { scrubs, ..Self::open(Arc::clone(&self.store)) };
-    }
-
-    /// What it knows of its wijk.
-    ///
-    /// # Panics
-    /// When it hasn't joined.
-    pub fn joined(&mut self) -> &mut Joined {
-        self.app.joined_mut().expect("this phone has joined")
-    }
-
-    /// Connects this phone to whoever says exactly these frames, and disconnects.
-    pub fn hear(&mut self, frames: &[Vec<u8>]) -> Heard {
-        let effects = self.app.handle(Timestamp(0), Event::Connected);
-        let mut heard = Heard { said: self.perform(effects).frames, ended: None };
-        for frame in frames {
-            let effects = self.app.handle(Timestamp(0), Event::Frame(frame.clone()));
-            let performed = self.perform(effects);
-            heard.said.extend(performed.frames);
-            heard.ended = performed.disconnected;
-            if heard.ended.is_some() {
-                break;
-            }
-        }
-        let effects = self.app.handle(Timestamp(0), Event::Disconnected);
-        self.perform(effects);
-        heard
-    }
-
-    /// Takes entries that came by another way than the server, as from a file on a stick, and starts again.
-    ///
-    /// # Panics
-    /// When they have no place here.
-    pub fn takes(&mut self, space: SpaceId, batch: &RunBatch) {
-        let (wijk, device) = (self.joined().identity().wijk, self.joined().identity().key().id());
-        let side = Side::Phone { device };
-        let mut replica = Replica::open(wijk, side, Arc::clone(&self.store)).expect("the phone's store opens");
-        replica.admit(space, batch).expect("the entries have a place");
-        self.store.commit(&replica.take_rows()).expect("the entries are stored");
-        self.restart();
-    }
-
-    /// Scrubs the store, and says so to the app when it ended.
-    fn scrub(&mut self) -> Vec<Effect> {
-        match scrub_if_due(self.store.as_ref()) {
-            Ok(_) => self.app.handle(Timestamp(0), Event::Scrubbed),
-            Err(_) => Vec::new(),
-        }
-    }
-
-    /// Performs effects that need no network; returns frames to send, whether it settled, and a reply.
-    fn perform(&mut self, effects: Vec<Effect>) -> Performed {
-        let (mut done, mut left) = (Performed::default(), VecDeque::from(effects));
-        while let Some(effect) = left.pop_front() {
-            match effect {
-                Effect::Commit { commit, batch } => {
-                    let event = match self.store.commit(&batch) {
-                        Ok(()) => Event::Stored { commit },
-                        Err(error) => Event::StoreFailed { commit, error },
-                    };
-                    left.extend(self.app.handle(Timestamp(0), event));
-                }
-                Effect::Send(bytes) => done.frames.push(bytes),
-                Effect::Reply { result, .. } => done.reply = Some(result),
-                Effect::Settled { refusal } => done.settled = Some(refusal),
-                Effect::Disconnect(error) => done.disconnected = Some(error.to_string()),
-                // What fails stays due; a store that fails says so at the next commit too.
-                Effect::Scrub if self.scrubs => left.extend(self.scrub()),
-                Effect::Changed(_) | Effect::ConnectAt(_) | Effect::Scrub => {}
-            }
-        }
-        done
-    }
-
-    /// Asks for something and waits until it is stored.
-    ///
-    /// # Errors
-    /// What the app says.
-    ///
-    /// # Panics
-    /// When the app gives no reply.
-    pub fn ask(&mut self, entropy: [u8; 32], command: Command) -> Result<Reply, CommandError> {
-        let id = self.next_command;
-        self.next_command += 1;
-        let effects = self.app.handle(Timestamp(0), Event::Command { id, entropy, command });
-        self.perform(effects).reply.expect("every command is answered")
-    }
-}
-
-#[derive(Debug, Default)]
-struct Performed {
-    frames: Vec<Vec<u8>>,
-    reply: Option<Result<Reply, CommandError>>,
-    settled: Option<Option<RefusalCode>>,
-    disconnected: Option<String>,
-}
-
-/// What a phone did with what it heard.
-#[derive(Clone, Debug)]
-pub struct Heard {
-    /// What it said.
-    pub said: Vec<Vec<u8>>,
-    /// Why it ended the connection before everything was said, if it did.
-    pub ended: Option<String>,
-}
 
 /// What a sync did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

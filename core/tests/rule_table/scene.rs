@@ -2,7 +2,7 @@
 
 use samenspraak_core::document::meeting::{self, MeetingEdit};
 use samenspraak_core::document::{self, contribution};
-use samenspraak_core::entry::codec::{DocumentChange, Record, circle_id, decode, enrolment_message, join_message};
+use samenspraak_core::entry::codec::{DocumentChange, Record, decode, enrolment_message, join_message};
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::entry::{Kind, Payload, Tombstone};
 use samenspraak_core::gate::Verdict;
@@ -10,19 +10,11 @@ use samenspraak_core::model::*;
 use samenspraak_core::replica::{Replica, Side};
 use samenspraak_core::sync::epoch_message;
 
+use crate::cast::*;
 use crate::table::{Phase, What, Who};
 use crate::wijk::*;
 
 const EPOCH: [u8; 16] = [4; 16];
-const NONCE: [u8; 16] = [8; 16];
-/// Numbers of authors.
-const IDENTITY: u8 = 100;
-const EPOCH_KEY: u8 = 101;
-const LATER_EPOCH_KEY: u8 = 102;
-const STRANGER: u8 = 99;
-const UNGRANTED: u8 = 30;
-const REVOKED: u8 = 40;
-const TARGET: u8 = 41;
 
 /// See the module.
 pub struct Scene {
@@ -63,61 +55,6 @@ fn epoch(wijk: WijkId, key: u8) -> Record {
 fn enrolment(wijk: WijkId, space: SpaceId, device: &Key, closed: &Key, way: Way) -> Record {
     let signature = device.sign(&enrolment_message(wijk, space, closed.id(), &[6; 32])).0;
     Record::Enrolment(Enrolment { device: device.id(), encryption_key: [6; 32], signature, way })
-}
-
-fn number(who: Who) -> u8 {
-    match who {
-        Who::Stranger => STRANGER,
-        Who::Resident => 1,
-        Who::Party => 2,
-        Who::Facilitator => 3,
-        Who::Board => 4,
-        Who::Administrator => 5,
-        Who::Root => 200,
-        Who::Server => EPOCH_KEY,
-    }
-}
-
-fn role(who: Who) -> Option<Role> {
-    match who {
-        Who::Party => Some(Role::Party),
-        Who::Facilitator => Some(Role::Facilitator),
-        Who::Board => Some(Role::Board),
-        Who::Administrator => Some(Role::Administrator),
-        Who::Stranger | Who::Resident | Who::Root | Who::Server => None,
-    }
-}
-
-/// Where a kind belongs; the circle is the facilitator's.
-fn space_of(what: What, wijk: WijkId) -> SpaceId {
-    match what {
-        What::Genesis
-        | What::Grant
-        | What::Revocation
-        | What::Invitation
-        | What::Join
-        | What::Server
-        | What::Cut
-        | What::Directory
-        | What::Epoch
-        | What::Settlement
-        | What::Withdrawal
-        | What::Organisation
-        | What::Generation => SpaceId::Members,
-        What::Tombstone
-        | What::Contribution
-        | What::Meeting
-        | What::Voice
-        | What::Decision
-        | What::Answer
-        | What::Count
-        | What::Tally
-        | What::Ruling => SpaceId::Open,
-        What::Ballot => SpaceId::Ballot,
-        What::Enrolment | What::Wrap | What::Sealed => SpaceId::Board,
-        What::Dropped => SpaceId::Inbox,
-        What::CircleCard => circle_id(wijk, key(number(Who::Facilitator)).id(), &NONCE),
-    }
 }
 
 impl Scene {
