@@ -405,6 +405,10 @@ fn say_report(path: &Path, report: &OpenReport) {
     if report.torn_bytes_cut > 0 {
         tracing::warn!(store = %path.display(), bytes = report.torn_bytes_cut, "cut back an unfinished write at the end");
     }
+    if let Some(salvaged) = &report.salvaged {
+        let (frames, partial) = (salvaged.frames_lost(), salvaged.is_partial);
+        tracing::error!(store = %path.display(), frames, partial, "parts of the journal were lost; rows may be missing");
+    }
     if let Some(reason) = &report.index_rebuilt {
         tracing::info!(store = %path.display(), frames = report.frames, ?reason, "rebuilt the index from the journal");
     }

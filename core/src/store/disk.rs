@@ -5,6 +5,8 @@
 //! dir/manifest                only between a clean close and the next opening
 //! dir/journal/00000001.seg …  every batch, checksummed, flushed before its commit returns
 //! dir/index-N/                sled: where each row stands in the journal
+//! dir/id                      a second copy of the store's id
+//! dir/salvaged, dir/damaged/  only after a salvage: what was lost, and the segments as they were
 //! ```
 //! A commit is written and flushed to the journal first and put into the index after. Every value read is checked against its
 //! checksum, its table and its key. What sled says wrong, or does not say because it panicked, has it set aside and built anew
@@ -19,16 +21,19 @@
 mod files;
 mod frame;
 mod group;
+mod identity;
 mod index;
 mod journal;
 mod manifest;
 mod open;
 mod read;
 mod replay;
+mod salvage;
 mod scrub;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;
 mod verify;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,6 +50,7 @@ use manifest::Manifest;
 use read::{ReadFault, bounds, read_row};
 pub use replay::Damage;
 use replay::{Live, Reading, Segments, Until, replay, segment_name};
+pub use salvage::{DAMAGED_DIR, Lost, Salvaged};
 #[cfg(any(test, feature = "testing"))]
 pub use verify::every_value;
 pub use verify::{ReadOnlyDisk, Verification};
@@ -90,7 +96,7 @@ pub enum RebuildReason {
 }
 
 /// What opening found and did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenReport {
     /// Frames in the journal.
     pub frames: u64,
@@ -100,6 +106,8 @@ pub struct OpenReport {
     pub index_rebuilt: Option<RebuildReason>,
     /// Whether sled could not be had and the index is in memory.
     pub index_in_memory: bool,
+    /// What was lost in this or an earlier salvage, until [`DiskStore::clear_salvaged`]: rows may be missing.
+    pub salvaged: Option<Salvaged>,
 }
 
 #[derive(Debug)]
@@ -148,7 +156,49 @@ impl DiskStore {
     /// # Errors
     /// As there.
     pub fn open_in(files: Arc<dyn Files>, dir: &Path, options: DiskOptions) -> Result<(Self, OpenReport), StoreError> {
-        open::open(files, dir, options)
+        open::open(files, dir, options, false)
+    }
+
+    /// As [`DiskStore::open`], and a damaged journal is made whole again without what is lost: every whole frame is kept, the
+    /// damaged segments are copied to [`DAMAGED_DIR`] first, and the report names each lost frame, now and at every later
+    /// opening until [`DiskStore::clear_salvaged`]. Without damage it does what `open` does.
+    ///
+    /// Rows of lost frames are missing, or are what they were before. Whoever calls this must begin a new epoch, erase again,
+    /// and have peers bring what is missing.
+    ///
+    /// # Errors
+    /// As for [`DiskStore::open`]; [`StoreError::Damaged`] only when not even the store's id can be found.
+    pub fn open_salvaging(dir: &Path, options: DiskOptions) -> Result<(Self, OpenReport), StoreError> {
+        Self::open_salvaging_in(Arc::new(RealFiles), dir, options)
+    }
+
+    /// As [`DiskStore::open_salvaging`], on another file system.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_salvaging_in(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        options: DiskOptions,
+    ) -> Result<(Self, OpenReport), StoreError> {
+        open::open(files, dir, options, true)
+    }
+
+    /// What was lost in a salvage whose mark was not cleared yet.
+    ///
+    /// # Errors
+    /// When the mark cannot be looked for.
+    pub fn salvaged(&self) -> Result<Option<Salvaged>, StoreError> {
+        Salvaged::read(self.files.as_ref(), &self.dir)
+    }
+
+    /// Takes the mark of a salvage away, durably: peers have brought what was missing, or a person says that it is enough.
+    /// The copies in [`DAMAGED_DIR`] stay; they hold what was erased since, too, so a person removes them.
+    ///
+    /// # Errors
+    /// When the system refuses; the mark may then still be there.
+    pub fn clear_salvaged(&self) -> Result<(), StoreError> {
+        Salvaged::clear(self.files.as_ref(), &self.dir)
     }
 
     /// Reads the whole store, changing nothing, and says all that is wrong with it.

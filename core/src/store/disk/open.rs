@@ -16,8 +16,9 @@ use super::group::Group;
 use super::index::{Index, SledIndex, generations, remove_others, stored_checksum};
 use super::journal::{FRESH_SUFFIX, Journal};
 use super::manifest::{Found, Manifest};
-use super::replay::{Live, Reading, Segments, Tail, Until, missing_segments, open_segments, replay};
-use super::{DiskOptions, DiskStore, OpenReport, RebuildReason, State};
+use super::replay::{Live, Reading, Segments, Tail, Until, open_segments, replay};
+use super::salvage::{Salvaged, mend};
+use super::{DiskOptions, DiskStore, OpenReport, RebuildReason, State, identity};
 use crate::store::StoreError;
 
 /// The journal's folder.
@@ -53,16 +54,21 @@ pub(super) fn closed_at(found: &Found) -> Until {
     }
 }
 
-/// See [`DiskStore::open_in`].
+/// See [`DiskStore::open_in`] and [`DiskStore::open_salvaging`].
 pub(super) fn open(
     files: Arc<dyn Files>,
     dir: &Path,
     options: DiskOptions,
+    salvaging: bool,
 ) -> Result<(DiskStore, OpenReport), StoreError> {
     let journal_dir = journal_dir(dir);
     files.create_dir_all(&journal_dir).map_err(|error| io_error(&journal_dir, error))?;
     let guard = lock(files.as_ref(), dir, LockMode::Exclusive)?;
-    let segments = open_segments(files.as_ref(), &journal_dir, true)?;
+    let mut segments = open_segments(files.as_ref(), &journal_dir, true)?;
+    if salvaging {
+        mend(files.as_ref(), dir, &journal_dir, &segments, options.store_id)?;
+        segments = open_segments(files.as_ref(), &journal_dir, true)?;
+    }
     let found = Manifest::read(files.as_ref(), dir)?;
     let index_root = options.index_root.clone().unwrap_or_else(|| dir.to_path_buf());
 
@@ -99,6 +105,11 @@ pub(super) fn open(
         files.remove(&path).map_err(|error| io_error(&path, error))?;
     }
     let store_id = opened.store_id.or(options.store_id).unwrap_or_else(draw_store_id);
+    match identity::note(files.as_ref(), dir, &store_id) {
+        // On a full disk reading must still be possible; the next opening notes it.
+        Ok(()) | Err(StoreError::Full { .. }) => {}
+        Err(error) => return Err(error),
+    }
     let place = (segments, opened.end, opened.next_frame);
     let mut journal = Journal::new(Arc::clone(&files), journal_dir, store_id, options.segment_bytes_max, place);
     let torn_bytes_cut = match opened.tail {
@@ -124,6 +135,7 @@ pub(super) fn open(
         torn_bytes_cut,
         index_rebuilt: opened.reason,
         index_in_memory: in_memory,
+        salvaged: Salvaged::read(files.as_ref(), dir)?,
     };
     let segments = Arc::new(journal.segments.clone());
     let store = DiskStore {
@@ -169,7 +181,7 @@ fn trust(
         Found::OtherVersion => return Ok(Err(RebuildReason::ManifestVersion)),
     };
     let mut lengths = Vec::new();
-    let mut same_store = missing_segments(journal_dir, segments).is_empty();
+    let mut same_store = segments.keys().copied().eq(1..=segments.len() as u64);
     for (number, file) in segments {
         let path = || journal_dir.join(super::segment_name(*number));
         let length = file.size().map_err(|error| io_error(&path(), error))?;
