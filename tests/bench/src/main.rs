@@ -15,6 +15,7 @@ mod ours;
 mod plan;
 mod problem;
 mod process;
+mod serving;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -21,7 +21,8 @@ use crate::kept::Kept;
 use crate::line::{Line, Outcome, Workload};
 use crate::plan::{Group, Sizes};
 use crate::problem::Problem;
-use crate::process::{Serving, own_cpu};
+use crate::process::own_cpu;
+use crate::serving::Serving;
 
 /// Name in the results.
 pub const SYSTEM: &str = "samenspraak";
@@ -53,7 +54,7 @@ pub async fn measure(setting: &Setting, group: Group, sizes: &Sizes, wanted: &[W
     if let Err(problem) = done.unwrap_or_else(|_| Err("it took longer than --limit".into())) {
         let measured = |workload: &Workload| lines.iter().any(|line: &Line| line.workload == *workload);
         let workloads = group.workloads().iter().filter(|workload| wanted.contains(workload));
-        let next = workloads.clone().find(|workload| !measured(workload)).or(workloads.clone().last());
+        let next = workloads.clone().find(|workload| !measured(workload)).or(workloads.clone().next_back());
         if let Some(workload) = next {
             let line = Line::new(*workload, "", SYSTEM, (sizes.docs, group.phones(sizes)), run);
             lines.push(line.without_result(Outcome::Failed, problem));

@@ -5,7 +5,6 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::line::Workload;
-use crate::ours::meeting::Size;
 
 /// How large everything is. The defaults are those of the peers' figures.
 #[derive(Args, Clone, Debug)]
@@ -55,6 +54,19 @@ impl Sizes {
     pub fn meeting(&self) -> Size {
         Size { phones: self.attending, writers: self.writers, hz: self.hz, seconds: self.seconds }
     }
+}
+
+/// How large a meeting is.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Phones in all.
+    pub phones: usize,
+    /// Those of them that write.
+    pub writers: usize,
+    /// Changes a second of each writer.
+    pub hz: u32,
+    /// How long they write.
+    pub seconds: u64,
 }
 
 /// Workloads that share one life of a server.

@@ -18,7 +18,7 @@ use crate::kept::{Kept, Spec};
 use crate::lean::Lean;
 use crate::line::{Line, Workload, ms, quantile};
 use crate::problem::Problem;
-use crate::process::Serving;
+use crate::serving::Serving;
 
 /// What all lanes share.
 struct Shared {

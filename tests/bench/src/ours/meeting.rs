@@ -21,21 +21,9 @@ use crate::documents::words;
 use crate::kept::{Kept, Spec};
 use crate::line::{Line, Workload, ms, quantile};
 use crate::live::Live;
+use crate::plan::Size;
 use crate::problem::Problem;
-use crate::process::Serving;
-
-/// How large a meeting is.
-#[derive(Clone, Copy, Debug)]
-pub struct Size {
-    /// Phones in all.
-    pub phones: usize,
-    /// Those of them that write.
-    pub writers: usize,
-    /// Changes a second of each writer.
-    pub hz: u32,
-    /// How long they write.
-    pub seconds: u64,
-}
+use crate::serving::Serving;
 
 /// Documents beside the notes.
 const DOCS: usize = 8;

@@ -24,7 +24,7 @@ use crate::lean::Lean;
 use crate::line::{Line, Workload, ms, quantile};
 use crate::live::Live;
 use crate::problem::Problem;
-use crate::process::Serving;
+use crate::serving::Serving;
 
 /// Phones that place and verify every entry. Fifty of them use as much of two cores as is left beside a server.
 const REAL_PHONES_MAX: usize = 50;
