@@ -10,6 +10,7 @@ mod duties;
 pub mod entropy;
 pub mod erasure;
 mod error;
+pub mod history;
 pub mod identity;
 mod joined;
 pub mod moderate;
@@ -28,6 +29,7 @@ pub use closed::{AnswerItem, OwnSealedItem, SealedItem};
 pub use command::{Command, INVITE_COUNT_MAX, Reply, Sealing};
 pub use erasure::ErasureReport;
 pub use error::CommandError;
+pub use history::BrokenHistory;
 pub use identity::Identity;
 pub use joined::Joined;
 pub use moderate::ModerateCommand;
@@ -151,6 +153,10 @@ enum Then {
     Dropped(SubjectId),
     /// The server keeps what was confirmed of a space.
     Confirmed(SpaceId),
+    /// Comparisons of frontiers ended.
+    Compared,
+    /// A server showed less than it had signed, and both are kept.
+    Noted,
     /// Receipts; none when only evidence had to be kept.
     Receipted(Vec<crate::sync::wire::Receipt>),
 }
@@ -215,6 +221,9 @@ impl App {
             self.step(now, event, &mut effects);
         }
         if self.storing.is_none() {
+            self.note_compared(&mut effects);
+        }
+        if self.storing.is_none() {
             self.do_duties(&mut effects);
         }
         effects
@@ -269,6 +278,8 @@ impl App {
             }
             Then::Took(taken) => self.took(*taken, effects),
             Then::Receipted(receipts) => self.receipted(&receipts, effects),
+            Then::Compared => {}
+            Then::Noted => self.push_more(effects),
             Then::Confirmed(space) => self.stored_confirmed(space),
         }
         self.settle(effects);
@@ -285,9 +296,9 @@ impl App {
             // They are still due, and done with the next event.
             Then::DidDuties(_) => {}
             // It is said again, and no harm done.
-            Then::Confirmed(_) => {}
+            Then::Confirmed(_) | Then::Compared => {}
             // What the server sent is asked for again later: the cursor stands where it stood.
-            Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) | Then::GaveWay => {
+            Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) | Then::GaveWay | Then::Noted => {
                 effects.push(Effect::Disconnect(SessionError::NotNow))
             }
         }

@@ -55,6 +55,8 @@ pub struct World {
     /// What was said on the last connection, up and down.
     pub said: (Vec<Vec<u8>>, Vec<Vec<u8>>),
     server_failed: bool,
+    /// Heads that phones showed the server, which it had signed and didn't have.
+    pub went_back: Vec<(SpaceId, LogHead)>,
 }
 
 /// A directory for tests.
@@ -100,7 +102,8 @@ impl World {
         let wijk = root.joined().identity().wijk;
         let server = Server::open(wijk, keys.clone(), Arc::clone(&server_store)).expect("the server's store opens");
         let said = Default::default();
-        let mut world = Self { random, wijk, root, server_store, keys, server, said, server_failed: false };
+        let mut world =
+            Self { random, wijk, root, server_store, keys, server, said, server_failed: false, went_back: Vec::new() };
         world.sync_root();
         world
     }
@@ -123,7 +126,17 @@ impl World {
         let server = Server::open(self.wijk, self.keys.clone(), Arc::clone(&server_store)).expect("it opens");
         let (random, root) = (Seeded::new(seed), self.root.copy());
         let (keys, said) = (self.keys.clone(), Default::default());
-        Self { random, wijk: self.wijk, root, server_store, keys, server, said, server_failed: false }
+        Self {
+            random,
+            wijk: self.wijk,
+            root,
+            server_store,
+            keys,
+            server,
+            said,
+            server_failed: false,
+            went_back: Vec::new(),
+        }
     }
 
     /// Kills the server and opens it again from its store.
@@ -139,6 +152,27 @@ impl World {
     pub fn restart_server_with(&mut self, store: Arc<dyn Store>) {
         self.server_store = store;
         self.restart_server();
+    }
+
+    /// The server begins a new epoch, as one that was restored does: with a new key, certified by the same identity.
+    ///
+    /// # Panics
+    /// When its store doesn't open.
+    pub fn begin_epoch(&mut self) {
+        let (epoch_key, random) = (Key::from_secret(&self.random.entropy()), self.random.entropy());
+        let epoch = std::array::from_fn(|at| random[at]);
+        self.keys = ServerKeys { epoch_key, epoch, ..self.keys.clone() };
+        self.restart_server();
+        self.server.begin_epoch(DAY, &mut |_, _| {}).expect("the new epoch begins");
+    }
+
+    /// The server loses everything but what follows from the root's key: an empty one, of a new epoch.
+    ///
+    /// # Panics
+    /// Never: an empty store opens.
+    pub fn lose_server(&mut self) {
+        self.server_store = Arc::new(MemoryStore::new());
+        self.begin_epoch();
     }
 
     /// The keys of the server, for a server that lies.
@@ -314,6 +348,7 @@ impl World {
                         }
                     },
                     ServerEffect::Follow(space, head) => drop(followed.insert(space, head)),
+                    ServerEffect::WentBack(space, head) => self.went_back.push((space, head)),
                     ServerEffect::Close(_) => down.push(Frame::Bye.encode()),
                 }
             }

@@ -1,6 +1,7 @@
 //! What the app does with frames: check, commit, and only then believe and show.
 
 use super::erasure::Erasing;
+use super::history::signed_head_key;
 use super::joined::{encode_receipt_line, encode_sync, is_numbered, sync_key};
 use super::own::Stage;
 use super::{App, Effect, Joined, Then, Timestamp};
@@ -72,7 +73,13 @@ impl App {
             Frame::Current { .. } => self.current(&frame, effects),
             Frame::Restart { space, epoch } => {
                 session.restart(space, epoch)?;
+                self.went_back(space, effects);
+                Ok(())
+            }
+            Frame::Wanted { space, chains, holes, last } => {
+                session.wanted(space, &chains, holes, last, &joined.replica)?;
                 self.push_more(effects);
+                self.settle(effects);
                 Ok(())
             }
             Frame::Refused { push, space, code, expected_seq } => {
@@ -102,6 +109,8 @@ impl App {
             | Frame::Prove { .. }
             | Frame::Subscribe { .. }
             | Frame::Push { .. }
+            | Frame::Frontier { .. }
+            | Frame::Shown { .. }
             | Frame::Drop { .. } => Err(SessionError::Frame),
         }
     }
@@ -142,7 +151,8 @@ impl App {
             head = head.after(&item);
             rows.put(Table::Log, key, encode_line(&item, (at + 1 == count).then_some(&head.hash)));
         }
-        let remembered = Remembered { epoch, cursor: head, acked_seq };
+        let compared = session.is_compared(piece.space);
+        let remembered = Remembered { epoch, cursor: head, acked_seq, compared };
         rows.put(Table::Meta, sync_key(piece.space), encode_sync(&remembered));
         rows.put(Table::Meta, keys::log_head(piece.space, &epoch), crate::store::log::encode_head(&head));
         let mut batch = joined.replica.take_rows();
@@ -186,7 +196,8 @@ impl App {
             session.delivered(taken.space, taken.cursor);
             let certificate = session.certificate();
             let acked_seq = session.space(taken.space).map_or(0, |state| state.acked_seq);
-            let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq };
+            let compared = session.is_compared(taken.space);
+            let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq, compared };
             joined.remembered.insert(taken.space, remembered);
         }
         if let Some(epoch) = taken.erased_in {
@@ -205,6 +216,7 @@ impl App {
         // Once all of `members` is here, so is what the wijk says of its server: receipts that waited for that count now.
         let receipts = if space == SpaceId::Members { session.proven(&joined.replica)? } else { Vec::new() };
         let mut batch = self.evidence(space, frame);
+        batch.append(self.complete_history(space, frame));
         for receipt in &receipts {
             batch.append(self.receipt_rows(receipt));
         }
@@ -221,7 +233,7 @@ impl App {
     /// which nothing changed writes nothing.
     fn evidence(&self, space: SpaceId, frame: &Frame) -> Batch {
         let mut batch = Batch::new();
-        let key = [b"signed-head/".as_slice(), &space.to_bytes()].concat();
+        let key = signed_head_key(space);
         let bytes = frame.encode();
         let known = self.store.get(Table::Meta, &key).ok().flatten();
         if known.as_ref() != Some(&bytes) {
@@ -236,6 +248,9 @@ impl App {
     fn receipt_rows(&self, receipt: &Receipt) -> Batch {
         let mut batch = Batch::new();
         for line in &receipt.lines {
+            if !self.is_own(receipt.space, line.id) {
+                continue;
+            }
             batch.put(Table::Receipt, line.id.as_bytes().as_slice(), encode_receipt_line(line));
         }
         if let Some(first) = receipt.lines.first() {
@@ -247,10 +262,17 @@ impl App {
             && let (Some(end), Some(state)) = (session.end_of(receipt.push), session.space(receipt.space))
         {
             let acked_seq = state.acked_seq.max(end);
-            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq };
+            let compared = session.is_compared(receipt.space);
+            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq, compared };
             batch.put(Table::Meta, sync_key(receipt.space), encode_sync(&remembered));
         }
         batch
+    }
+
+    fn is_own(&self, space: SpaceId, id: EntryId) -> bool {
+        let Some(joined) = &self.joined else { return false };
+        let own = joined.key_in(space).id();
+        joined.replica.place_of(id).ok().flatten().is_some_and(|at| at.device == own)
     }
 
     pub(super) fn receipted(&mut self, receipts: &[Receipt], effects: &mut Vec<Effect>) {
@@ -264,6 +286,10 @@ impl App {
         let Some(joined) = &mut self.joined else { return };
         let mut changed = BTreeSet::new();
         for line in &receipt.lines {
+            let own = joined.key_in(receipt.space).id();
+            if joined.replica.place_of(line.id).ok().flatten().is_none_or(|at| at.device != own) {
+                continue;
+            }
             if let Some(place) = joined.replica.place_of(line.id).ok().flatten()
                 && let Some(entry) = joined.replica.entry(place).ok().flatten()
             {
@@ -279,7 +305,8 @@ impl App {
             && let Some(acked_seq) = session.acknowledged(receipt)
             && let Some(state) = session.space(receipt.space)
         {
-            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq };
+            let compared = session.is_compared(receipt.space);
+            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq, compared };
             joined.remembered.insert(receipt.space, remembered);
         }
         effects.push(Effect::Changed(changed));

@@ -144,6 +144,19 @@ pub fn confirmed(space: SpaceId, epoch: &Epoch, device: DeviceId) -> Vec<u8> {
     join(&[b"confirmed/", &space.to_bytes(), epoch, device.as_bytes()])
 }
 
+/// Row that says that the body of the entry at a place is missing without having been erased, in `Table::Meta`; its value is
+/// the entry's id.
+#[must_use]
+pub fn hole(space: SpaceId, device: DeviceId, seq: u64) -> Vec<u8> {
+    join(&[b"hole/", &entry(space, device, seq)])
+}
+
+/// The beginning of all rows of [`hole`] of one space.
+#[must_use]
+pub fn holes(space: SpaceId) -> Vec<u8> {
+    join(&[b"hole/", &space.to_bytes()])
+}
+
 /// Row of a chain's head in `Table::Meta`.
 #[must_use]
 pub fn chain_head(space: SpaceId, device: DeviceId) -> Vec<u8> {

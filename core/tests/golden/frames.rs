@@ -4,7 +4,7 @@ use samenspraak_core::gate::{Reason, Verdict};
 use samenspraak_core::model::*;
 use samenspraak_core::replica::RunBatch;
 use samenspraak_core::store::log::{LogHead, LogItem};
-use samenspraak_core::sync::wire::{Frame, Piece, PieceLine, Reach, Receipt, ReceiptLine, RefusalCode};
+use samenspraak_core::sync::wire::{ChainHead, Frame, Piece, PieceLine, Reach, Receipt, ReceiptLine, RefusalCode};
 use samenspraak_core::sync::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
 
 use super::file::check;
@@ -72,6 +72,27 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("ask erased", Frame::AskErased { space: SpaceId::Inbox, subject }),
         ("erased", Frame::Erased { space, subject, reach: Some(Reach { devices: 300, confirmed: 299 }) }),
         ("erased unknown", Frame::Erased { space, subject, reach: None }),
+        (
+            "frontier",
+            Frame::Frontier {
+                space,
+                chains: vec![
+                    ChainHead { device: device(), seq: 12, id: ENTRY },
+                    ChainHead { device: DeviceId::new([0x5b; 32]), seq: 0, id: ENTRY },
+                ],
+                last: true,
+            },
+        ),
+        ("wanted", Frame::Wanted { space, chains: vec![(device(), 9)], holes: vec![ENTRY], last: true }),
+        (
+            "shown",
+            Frame::Shown {
+                space,
+                epoch: EPOCH,
+                head: HEAD,
+                signature: key().sign(&head_message(WIJK, space, &EPOCH, &HEAD)),
+            },
+        ),
     ]
 }
 

@@ -142,6 +142,9 @@ impl Connection<'_> {
                     self.followed.insert(space, Followed { head, signed: None });
                     self.pump().await?;
                 }
+                ServerEffect::WentBack(space, head) => {
+                    tracing::error!(%space, next = head.next, "a phone shows a head that this server signed and doesn't have");
+                }
                 ServerEffect::Close(reason) => return Err(reason),
             }
         }

@@ -75,6 +75,7 @@ impl Frame {
                 optional(&mut w, reach.map(|reach| reach.devices));
                 optional(&mut w, reach.map(|reach| reach.confirmed));
             }
+            Self::Frontier { .. } | Self::Wanted { .. } | Self::Shown { .. } => super::frontier::encode(self, &mut w),
         }
         w.finish()
     }
@@ -90,7 +91,7 @@ impl Frame {
         let mut r = Reader::new(bytes);
         let len = r.array(8)?;
         let number = r.uint()?;
-        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1, 3, 5, 3, 4, 3, 3, 5];
+        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1, 3, 5, 3, 4, 3, 3, 5, 4, 5, 6];
         let known = usize::try_from(number).ok().and_then(|at| expected.get(at));
         if known != Some(&len) {
             return Err(r.error("a known frame of its length"));
@@ -132,6 +133,7 @@ impl Frame {
             14 => Self::Confirmed { space: space(&mut r)?, next: r.uint()? },
             15 => Self::AskErased { space: space(&mut r)?, subject: SubjectId::new(r.exact()?) },
             16 => Self::Erased { space: space(&mut r)?, subject: SubjectId::new(r.exact()?), reach: reach(&mut r)? },
+            17..=19 => super::frontier::decode(number, &mut r)?,
             _ => Self::Bye,
         };
         r.end()?;
@@ -158,11 +160,11 @@ fn reach(r: &mut Reader<'_>) -> Result<Option<Reach>, CborError> {
     }
 }
 
-fn space(r: &mut Reader<'_>) -> Result<SpaceId, CborError> {
+pub(super) fn space(r: &mut Reader<'_>) -> Result<SpaceId, CborError> {
     SpaceId::from_bytes(r.bytes(17)?).ok_or_else(|| r.error("a space"))
 }
 
-fn head(r: &mut Reader<'_>) -> Result<LogHead, CborError> {
+pub(super) fn head(r: &mut Reader<'_>) -> Result<LogHead, CborError> {
     Ok(LogHead { next: r.uint()?, hash: r.exact()? })
 }
 
