@@ -2,6 +2,7 @@
 //! own device syncs over loopback like any phone.
 
 mod connection;
+pub mod feed;
 pub mod writer;
 
 use std::net::SocketAddr;
@@ -18,15 +19,16 @@ use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
 use samenspraak_core::model::{SpaceId, WijkId};
 use samenspraak_core::store::StoreError;
 use samenspraak_core::sync::ServerCertificate;
-use samenspraak_core::sync::pieces::PieceReader;
-use samenspraak_core::sync::server::{HeadSigner, Server};
+use samenspraak_core::sync::server::{Server, ServerError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::board::Board;
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which};
+use crate::segments::{Packer, Segments};
 use crate::wijk;
+use feed::Feed;
 use writer::Writer;
 
 /// Connections at once. A wijk has some thousands of phones, of which a few hundred are awake. A
@@ -40,8 +42,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 pub struct Shared {
     wijk: WijkId,
     certificate: ServerCertificate,
-    reader: PieceReader,
-    signer: HeadSigner,
+    feed: Arc<Feed>,
     writer: Writer,
     connections: Semaphore,
     connected: AtomicU64,
@@ -86,14 +87,16 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
 
     let (stop, stopping) = watch::channel(false);
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
-    let (reader, signer) = (server.reader(), server.signer());
-    let writer = Writer::start(server, folder, Arc::clone(&store))?;
+    let segments = Segments::open(folder.path(), wijk, server.reader(), store.rows()).map_err(ServerError::from)?;
+    let segments = Arc::new(segments);
+    let packer = Arc::new(Packer::start(Arc::clone(&segments), server.replica().spaces())?);
+    let feed = Arc::new(Feed::new(server.reader(), server.signer(), segments));
+    let writer = Writer::start(server, folder, Arc::clone(&store), Arc::clone(&feed), Arc::clone(&packer))?;
     let board = Board::start(board_store.rows(), local.clone(), stopping.clone())?;
     let shared = Arc::new(Shared {
         wijk,
         certificate,
-        reader,
-        signer,
+        feed,
         writer,
         connections: Semaphore::new(CONNECTIONS_MAX),
         connected: AtomicU64::new(0),
@@ -131,6 +134,7 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
     let _ = tokio::time::timeout(GOODBYE, serving).await;
     shared.board.stop().await;
     let failure = shared.writer.stop().await;
+    tokio::task::block_in_place(|| packer.stop());
     folder.set_serving(None)?;
     board_store.close()?;
     if let Some(error) = failure {
@@ -211,7 +215,7 @@ async fn status(State(shared): State<Arc<Shared>>, request: Request) -> Response
     }
     let heads: Vec<_> = [SpaceId::Members, SpaceId::Open, SpaceId::Inbox, SpaceId::Board]
         .iter()
-        .map(|space| (space.to_string(), shared.reader.head(*space).map(|head| head.next).unwrap_or_default()))
+        .map(|space| (space.to_string(), shared.feed.reader().head(*space).map(|head| head.next).unwrap_or_default()))
         .collect();
     let body = serde_json::json!({
         "connections": shared.connected.load(Ordering::Relaxed),

@@ -19,7 +19,7 @@ fn run(input: &[u8], ends: &mut Ends) {
             if let Frame::Piece(piece) = frame {
                 let items = piece.items().count();
                 assert_eq!(items, piece.lines.len(), "an item of a piece has no day and verdict");
-                assert!(piece.batch().order.len() <= items);
+                assert!(piece.clone().take_batch().order.len() <= items);
             }
         }
         Err(error) => ends.reach(error.what, u64::from(input.get(1).copied().unwrap_or(0))),
@@ -45,9 +45,10 @@ fn number(frame: &Frame) -> u64 {
         Frame::Confirmed { .. } => 14,
         Frame::AskErased { .. } => 15,
         Frame::Erased { .. } => 16,
-        Frame::Frontier { .. } => 17,
-        Frame::Wanted { .. } => 18,
-        Frame::Shown { .. } => 19,
+        Frame::Segment { .. } => 17,
+        Frame::Frontier { .. } => 18,
+        Frame::Wanted { .. } => 19,
+        Frame::Shown { .. } => 20,
     }
 }
 
@@ -71,6 +72,7 @@ fn seeds() -> Vec<Vec<u8>> {
         Frame::Shown { space, epoch: [1; 16], head: LogHead { next: 9, hash: [2; 32] }, signature: Signature([3; 64]) },
         Frame::Erased { space, subject, reach: None },
         Frame::Erased { space, subject, reach: Some(Reach { devices: 3, confirmed: 2 }) },
+        Frame::Segment { space, epoch: [1; 16], from: 3, packed: vec![7; 40] },
     ];
     let mut seeds = Conversation::new().said;
     seeds.extend(rare.iter().map(Frame::encode));

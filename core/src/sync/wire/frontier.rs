@@ -10,14 +10,14 @@ use crate::model::{DeviceId, EntryId};
 pub(super) fn encode(frame: &Frame, w: &mut Writer) {
     match frame {
         Frame::Frontier { space, chains, last } => {
-            w.array(4).uint(17).bytes(&space.to_bytes()).array(chains.len());
+            w.array(4).uint(18).bytes(&space.to_bytes()).array(chains.len());
             for chain in chains {
                 w.array(3).bytes(chain.device.as_bytes()).uint(chain.seq).bytes(chain.id.as_bytes());
             }
             w.bool(*last);
         }
         Frame::Wanted { space, chains, holes, last } => {
-            w.array(5).uint(18).bytes(&space.to_bytes()).array(chains.len());
+            w.array(5).uint(19).bytes(&space.to_bytes()).array(chains.len());
             for (device, first_seq) in chains {
                 w.array(2).bytes(device.as_bytes()).uint(*first_seq);
             }
@@ -28,7 +28,7 @@ pub(super) fn encode(frame: &Frame, w: &mut Writer) {
             w.bool(*last);
         }
         Frame::Shown { space, epoch, head, signature } => {
-            w.array(6).uint(19).bytes(&space.to_bytes()).bytes(epoch);
+            w.array(6).uint(20).bytes(&space.to_bytes()).bytes(epoch);
             w.uint(head.next).bytes(&head.hash).bytes(&signature.0);
         }
         _ => {}
@@ -38,7 +38,7 @@ pub(super) fn encode(frame: &Frame, w: &mut Writer) {
 /// Reads the rest of such a frame.
 pub(super) fn decode(number: u64, r: &mut Reader<'_>) -> Result<Frame, CborError> {
     Ok(match number {
-        17 => {
+        18 => {
             let space = space(r)?;
             let chain = |r: &mut Reader<'_>| {
                 r.array_of(3)?;
@@ -47,7 +47,7 @@ pub(super) fn decode(number: u64, r: &mut Reader<'_>) -> Result<Frame, CborError
             let chains = list(r, FRONTIER_CHAINS_MAX, chain)?;
             Frame::Frontier { space, chains, last: r.bool()? }
         }
-        18 => {
+        19 => {
             let space = space(r)?;
             let chain = |r: &mut Reader<'_>| {
                 r.array_of(2)?;
