@@ -129,6 +129,8 @@ pub struct App {
     failed_connects: u32,
     /// The store could not be read again after an error.
     unreadable: bool,
+    /// Nothing is written unasked.
+    holds_duties: bool,
 }
 
 /// What is done when a commit is flushed.
@@ -177,6 +179,7 @@ impl App {
             waiting: VecDeque::new(),
             failed_connects: 0,
             unreadable: false,
+            holds_duties: false,
         })
     }
 
@@ -194,6 +197,12 @@ impl App {
             }
             None => Ok(0),
         }
+    }
+
+    /// Whether this device writes nothing unasked. A store that was put back from an old copy must hear first what it wrote
+    /// since, or its chains fork.
+    pub fn hold_duties(&mut self, hold: bool) {
+        self.holds_duties = hold;
     }
 
     /// What this phone knows of its wijk, once it has joined.

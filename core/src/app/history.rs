@@ -138,6 +138,12 @@ impl App {
 }
 
 impl super::Joined {
+    /// The epoch of the server's log of `members` that this phone follows.
+    #[must_use]
+    pub fn server_epoch(&self) -> Option<Epoch> {
+        self.remembered.get(&SpaceId::Members).map(|known| known.epoch)
+    }
+
     /// What the server signed and could not show later.
     #[must_use]
     pub fn broken_histories(&self) -> &[BrokenHistory] {

@@ -263,7 +263,7 @@ impl App {
         let Some(joined) = &self.joined else { return };
         let Some(session) = &joined.session else { return };
         // What is owed to closed spaces goes on the same connection.
-        let owes = joined.duties_due;
+        let owes = joined.duties_due && !self.holds_duties;
         if !owes && self.storing.is_none() && self.waiting.is_empty() && session.is_settled(&joined.replica) {
             effects.push(Effect::Settled { refusal: session.refusal() });
         }

@@ -135,8 +135,11 @@ pub fn numbers_of(space: SpaceId, epoch: &Epoch, id: EntryId) -> Vec<u8> {
 /// Row of a log head in `Table::Meta`.
 #[must_use]
 pub fn log_head(space: SpaceId, epoch: &Epoch) -> Vec<u8> {
-    join(&[b"log-head/", &space.to_bytes(), epoch])
+    join(&[LOG_HEADS, &space.to_bytes(), epoch])
 }
+
+/// The beginning of all rows of [`log_head`].
+pub const LOG_HEADS: &[u8] = b"log-head/";
 
 /// Row that says up to where of a log a device confirmed erasures, in `Table::Meta`.
 #[must_use]

@@ -144,6 +144,8 @@ impl Connection<'_> {
                 }
                 ServerEffect::WentBack(space, head) => {
                     tracing::error!(%space, next = head.next, "a phone shows a head that this server signed and doesn't have");
+                    self.shared.showing_older.send_replace(true);
+                    return Err("this server begins a new epoch");
                 }
                 ServerEffect::Close(reason) => return Err(reason),
             }
