@@ -59,6 +59,8 @@ pub struct World {
     server_failed: bool,
     /// Whether the server sends its logs packed in segments.
     pub packs: bool,
+    /// Heads that phones showed the server, which it had signed and didn't have.
+    pub went_back: Vec<(SpaceId, LogHead)>,
 }
 
 /// A directory for tests.
@@ -104,8 +106,18 @@ impl World {
         let wijk = root.joined().identity().wijk;
         let server = Server::open(wijk, keys.clone(), Arc::clone(&server_store)).expect("the server's store opens");
         let said = Default::default();
-        let mut world =
-            Self { random, wijk, root, server_store, keys, server, said, server_failed: false, packs: false };
+        let mut world = Self {
+            random,
+            wijk,
+            root,
+            server_store,
+            keys,
+            server,
+            said,
+            server_failed: false,
+            went_back: Vec::new(),
+            packs: false,
+        };
         world.sync_root();
         world
     }
@@ -138,6 +150,7 @@ impl World {
             said,
             server_failed: false,
             packs: self.packs,
+            went_back: Vec::new(),
         }
     }
 
@@ -154,6 +167,27 @@ impl World {
     pub fn restart_server_with(&mut self, store: Arc<dyn Store>) {
         self.server_store = store;
         self.restart_server();
+    }
+
+    /// The server begins a new epoch, as one that was restored does: with a new key, certified by the same identity.
+    ///
+    /// # Panics
+    /// When its store doesn't open.
+    pub fn begin_epoch(&mut self) {
+        let (epoch_key, random) = (Key::from_secret(&self.random.entropy()), self.random.entropy());
+        let epoch = std::array::from_fn(|at| random[at]);
+        self.keys = ServerKeys { epoch_key, epoch, ..self.keys.clone() };
+        self.restart_server();
+        self.server.begin_epoch(DAY, &mut |_, _| {}).expect("the new epoch begins");
+    }
+
+    /// The server loses everything but what follows from the root's key: an empty one, of a new epoch.
+    ///
+    /// # Panics
+    /// Never: an empty store opens.
+    pub fn lose_server(&mut self) {
+        self.server_store = Arc::new(MemoryStore::new());
+        self.begin_epoch();
     }
 
     /// The keys of the server, for a server that lies.
@@ -329,6 +363,7 @@ impl World {
                         }
                     },
                     ServerEffect::Follow(space, head) => drop(followed.insert(space, head)),
+                    ServerEffect::WentBack(space, head) => self.went_back.push((space, head)),
                     ServerEffect::Close(_) => down.push(Frame::Bye.encode()),
                 }
             }

@@ -73,6 +73,11 @@ pub const RUN_ENVELOPE_BYTES: usize = 140;
 /// stay far below [`FRAME_BYTES_MAX`].
 pub const PUSH_BYTES_MAX: usize = 256 * 1024;
 
+/// Bytes, measured with [`ENTRY_ENVELOPE_BYTES`] for each entry, of a push that carries what others wrote in the order of a log.
+/// A phone can cut such a push only where it holds a signature, which is where a piece that it took ended for that device. So it
+/// takes as much as a piece can have, and what a piece made of it can have is no more: half a frame.
+pub const RELAYED_BYTES_MAX: usize = FRAME_BYTES_MAX / 2;
+
 /// Bytes of bodies that one batch aims at; a batch ends at the first closing signature behind it. Small enough to be sent
 /// again when a weak connection breaks, large enough that one signature and one flush serve many entries.
 pub const BATCH_BYTES_TARGET: usize = 128 * 1024;

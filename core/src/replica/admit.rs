@@ -302,6 +302,12 @@ fn place(
         let row = txn.entry(at)?.ok_or(ReplicaError::Contradiction { what: "a chain has a gap" })?;
         if row.kept != Kept::Absent || entry.body.is_none() {
             let verdict = row.kept.verdict();
+            // Runs end elsewhere in the log of another epoch. Only where a signature is held can a chain be handed on.
+            if row.signature.is_none()
+                && let Some(signature) = signature.filter(|signature| sign::verify_entry(device, row.id, signature))
+            {
+                txn.put(Table::Entry, at.encode(), EntryRow { signature: Some(signature), ..row.clone() }.encode());
+            }
             admitted.entries.push(Outcome {
                 place: at,
                 id: row.id,
@@ -340,7 +346,7 @@ fn place(
         extra: entry.header.extra,
     };
     let verdict = row.kept.verdict();
-    txn.put(Table::Entry, at.encode(), row.encode());
+    txn.put_entry(at, &row, news == News::Again);
     if news == News::Placed {
         txn.put(Table::EntryId, entry.id.as_bytes().to_vec(), at.encode());
         txn.set_head(space, device, Head { seq, id: entry.id });

@@ -5,7 +5,7 @@ use samenspraak_core::model::*;
 use samenspraak_core::replica::RunBatch;
 use samenspraak_core::store::log::{LogHead, LogItem};
 use samenspraak_core::sync::segment;
-use samenspraak_core::sync::wire::{Frame, Piece, PieceLine, Reach, Receipt, ReceiptLine, RefusalCode};
+use samenspraak_core::sync::wire::{ChainHead, Frame, Piece, PieceLine, Reach, Receipt, ReceiptLine, RefusalCode};
 use samenspraak_core::sync::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
 
 use super::file::check;
@@ -74,6 +74,27 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("erased", Frame::Erased { space, subject, reach: Some(Reach { devices: 300, confirmed: 299 }) }),
         ("erased unknown", Frame::Erased { space, subject, reach: None }),
         ("segment", Frame::Segment { space, epoch: EPOCH, from: 41_201, packed: vec![0x28, 0xb5, 0x2f, 0xfd] }),
+        (
+            "frontier",
+            Frame::Frontier {
+                space,
+                chains: vec![
+                    ChainHead { device: device(), seq: 12, id: ENTRY },
+                    ChainHead { device: DeviceId::new([0x5b; 32]), seq: 0, id: ENTRY },
+                ],
+                last: true,
+            },
+        ),
+        ("wanted", Frame::Wanted { space, chains: vec![(device(), 9)], holes: vec![ENTRY], last: true }),
+        (
+            "shown",
+            Frame::Shown {
+                space,
+                epoch: EPOCH,
+                head: HEAD,
+                signature: key().sign(&head_message(WIJK, space, &EPOCH, &HEAD)),
+            },
+        ),
     ]
 }
 
