@@ -265,6 +265,21 @@ impl Folder {
         &self.file
     }
 
+    /// Says at which address phones reach the server from now on. Cards made before keep what stands on them.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn set_address(&mut self, address: &str) -> Result<(), ProgramError> {
+        if self.file.address == address {
+            return Ok(());
+        }
+        let file = WijkFile { address: address.to_owned(), ..self.file.clone() };
+        let place = self.path.join("wijk.json");
+        write_file(&place, &to_json(&place, &file)?, false)?;
+        self.file = file;
+        Ok(())
+    }
+
     /// The wijk.
     ///
     /// # Errors

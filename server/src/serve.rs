@@ -2,6 +2,7 @@
 //! own device syncs over loopback like any phone.
 
 mod connection;
+pub mod limits;
 pub mod writer;
 
 use std::net::SocketAddr;
@@ -24,15 +25,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::board::Board;
+use crate::config::Settings;
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which};
 use crate::wijk;
 use writer::Writer;
 
-/// Connections at once. A wijk has some thousands of phones, of which a few hundred are awake. A
-/// quiet one costs little; one that stops reading in the middle of much news keeps up to a piece, about 0.8 MiB (measured in
-/// `server/tests/e2e`, 20 stalled phones: 16 MiB).
-const CONNECTIONS_MAX: usize = 4096;
 /// How long a stopping server waits for its connections to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -49,34 +47,22 @@ pub struct Shared {
     board: Board,
 }
 
-/// How long sealed input is held before it is appended, unless enough came together earlier: so that who was connected at a
-/// moment says little about who wrote what. Long enough for others to come by in a busy hour, short beside the weeks an answer
-/// takes.
-pub const HOLD: Duration = Duration::from_secs(10 * 60);
-
-/// How a wijk is served.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Address to listen on.
-    pub listen: SocketAddr,
-    /// Print a resident's card.
-    pub show_card: bool,
-    /// How long sealed input is held.
-    pub hold: Duration,
-}
-
 /// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM).
 ///
 /// # Errors
 /// When the folder, its stores or the address can't be used.
-pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> {
-    let Options { listen, show_card, hold } = options;
+pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Result<(), ProgramError> {
+    let Settings { listen, hold, .. } = settings;
     let listen_error = |reason| ProgramError::Listen { address: listen.to_string(), reason };
     // First the address: a busy port must not cost the time of opening everything.
     let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     let asked_to_stop = asked_to_stop()
         .map_err(|source| ProgramError::Store(StoreError::Io { place: "signals of the system".into(), source }))?;
+    if let Some(public) = &settings.public_address {
+        folder.set_address(public)?;
+    }
+    let folder = &folder;
     let store = Arc::new(folder.server_store()?);
     let mut server = Server::open(folder.wijk()?, folder.keys()?, store.rows())?;
     wijk::deliver_at_start(folder, &mut server)?;
@@ -95,7 +81,7 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
         reader,
         signer,
         writer,
-        connections: Semaphore::new(CONNECTIONS_MAX),
+        connections: Semaphore::new(settings.limits.connections),
         connected: AtomicU64::new(0),
         stopping: stopping.clone(),
         board,
