@@ -71,6 +71,14 @@ pub enum ProgramError {
         /// What is wrong, each with where it came from.
         problems: Vec<String>,
     },
+    /// The certificate, or its key.
+    #[error("{}: {what}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// A store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -109,6 +117,7 @@ impl ProgramError {
             Self::Command(CommandError::NotSaved { .. } | CommandError::Replica(_)) => 3,
             Self::Argument(_)
             | Self::Config { .. }
+            | Self::Tls { .. }
             | Self::Command(_)
             | Self::NotEmpty { .. }
             | Self::Sync(SyncError::Address { .. } | SyncError::Trust { .. } | SyncError::NotJoined) => 2,

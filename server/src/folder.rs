@@ -410,10 +410,10 @@ pub fn open_disk(path: &Path) -> Result<(DiskStore, OpenReport), ProgramError> {
 ///
 /// # Errors
 /// As for [`open_disk`].
-pub fn open_store(path: &Path) -> Result<Arc<DiskStore>, ProgramError> {
+pub fn open_store(path: &Path) -> Result<(Arc<DiskStore>, OpenReport), ProgramError> {
     let (store, report) = open_disk(path)?;
     say_report(path, &report);
-    Ok(Arc::new(store))
+    Ok((Arc::new(store), report))
 }
 
 fn say_report(path: &Path, report: &OpenReport) {

@@ -15,17 +15,18 @@ const CONNECTIONS_MAX: u64 = 65_536;
 /// Connections of one address at once: a hall full of people behind one router, or the part of a wijk that shares an address
 /// of a mobile network. Programs on the server's own machine are not counted.
 pub const CONNECTIONS_PER_ADDRESS: u64 = 512;
-/// Connections that have not proved which device they are. Each ends after some seconds, so 1,024 of them let about 70 new
-/// phones in every second.
-pub const HANDSHAKES: u64 = 1024;
+/// Connections that have not proved which device they are. An honest phone is one for a round trip, so they let thousands in
+/// every second; one that says nothing ends after 15 s. Each may hold a frame that is being sent, at most 1 MiB.
+pub const HANDSHAKES: u64 = 512;
 /// Pushes of one device in a minute: twenty a second, four times what somebody who types in a live meeting sends.
 pub const PUSHES_PER_MINUTE: u64 = 1200;
 /// Bytes pushed by one device in a minute: everything a resident writes in years. A facilitator's laptop that brings the
 /// evening of a hall (about 5 MiB for 200 people) needs no second minute.
 pub const PUSH_BYTES_PER_MINUTE: u64 = 32 * 1024 * 1024;
-/// Operations of changes by one device in a day. Typing all day makes about 30,000; two million are thirty full pages of notes
-/// pasted at once. Folding as many costs every phone that opens them about 13 s (decision 0007), so it can't be no limit.
-pub const OPERATIONS_PER_DAY: u64 = 2_000_000;
+/// Operations of changes by one device in a day. Typing all day makes about 30,000; a facilitator who brings in a thousand
+/// letters of a page each makes three million. Folding ten million costs a phone that opens all of it about a minute (decision
+/// 0007), and a hostile device gets there with 10 KB.
+pub const OPERATIONS_PER_DAY: u64 = 10_000_000;
 /// Requests for pages at once. The board has some members, each with one page that waits for changes.
 pub const REQUESTS: u64 = 256;
 /// Time for the head of a request, in seconds: a phone on a bad line sends its few hundred bytes in two.
@@ -36,7 +37,7 @@ pub const REQUEST_SECONDS: u64 = 30;
 /// administrator hears of it before phones do.
 pub const DISK_FREE_BYTES: u64 = 256 * 1024 * 1024;
 /// Time that a stopping server takes for answers and goodbyes, in seconds; systemd kills after 90.
-pub const STOP_SECONDS: u64 = 10;
+pub const STOP_SECONDS: u64 = 5;
 
 /// Bytes of the head of a request: `hyper` refuses more. Our own are below 1 KiB; proxies add some headers.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
