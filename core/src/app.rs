@@ -6,6 +6,7 @@
 
 mod closed;
 mod command;
+mod delivered;
 mod duties;
 pub mod entropy;
 pub mod erasure;
@@ -144,7 +145,7 @@ enum Then {
     /// A command wrote entries.
     Wrote { id: u64, outcomes: Vec<crate::replica::Outcome>, reply: Reply },
     /// A piece of a log.
-    Took(Box<sync::Taken>),
+    Took(Box<delivered::Taken>),
     /// A branch of a chain was set aside.
     GaveWay,
     /// Something was done in closed spaces.

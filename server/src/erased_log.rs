@@ -57,7 +57,7 @@ fn check(wijk: WijkId, number: u64, record: &[u8]) -> String {
     hex(&hash[..8])
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return None;
     }

@@ -21,6 +21,7 @@ pub mod messages;
 pub mod phone;
 pub mod replay;
 pub mod scrub;
+pub mod segments;
 pub mod serve;
 pub mod server_store;
 pub mod vault;

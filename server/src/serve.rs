@@ -3,6 +3,7 @@
 //! all of it is. Must never decide what an entry may be: that is the core's.
 
 mod connection;
+pub mod feed;
 mod guests;
 mod health;
 pub mod limits;
@@ -29,8 +30,7 @@ use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
 use samenspraak_core::model::WijkId;
 use samenspraak_core::store::StoreError;
 use samenspraak_core::sync::ServerCertificate;
-use samenspraak_core::sync::pieces::PieceReader;
-use samenspraak_core::sync::server::{HeadSigner, Server};
+use samenspraak_core::sync::server::{Server, ServerError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::Instrument;
@@ -39,8 +39,10 @@ use crate::board::Board;
 use crate::config::Settings;
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which};
+use crate::segments::{Packer, Segments};
 use crate::wijk;
 use connection::Visit;
+use feed::Feed;
 use guests::{Full, Guest, Guests};
 use limits::Limits;
 use listen::Door;
@@ -58,8 +60,7 @@ const METRICS_CONNECTIONS_MAX: usize = 16;
 pub struct Shared {
     wijk: WijkId,
     certificate: ServerCertificate,
-    reader: PieceReader,
-    signer: HeadSigner,
+    feed: Arc<Feed>,
     writer: Writer,
     folder: PathBuf,
     limits: Limits,
@@ -94,16 +95,19 @@ pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Res
 
     let (stop, stopping) = watch::channel(false);
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
-    let (reader, signer) = (server.reader(), server.signer());
     let metrics = Arc::new(Metrics::default());
     metrics.index_rebuilt.set(i64::from(store.opened().index_rebuilt.is_some()));
-    let writer = Writer::start(server, folder, Arc::clone(&store), Arc::clone(&metrics))?;
+    let segments = Segments::open(folder.path(), wijk, server.reader(), store.rows()).map_err(ServerError::from)?;
+    let segments = Arc::new(segments);
+    let packer = Arc::new(Packer::start(Arc::clone(&segments), server.replica().spaces())?);
+    let feed = Arc::new(Feed::new(server.reader(), server.signer(), segments));
+    let beside = (Arc::clone(&feed), Arc::clone(&packer), Arc::clone(&metrics));
+    let writer = Writer::start(server, folder, Arc::clone(&store), beside)?;
     let board = Board::start(board_store.rows(), local.clone(), stopping.clone())?;
     let shared = Arc::new(Shared {
         wijk,
         certificate,
-        reader,
-        signer,
+        feed,
         writer,
         folder: folder.path().to_owned(),
         limits: settings.limits.clone(),
@@ -152,6 +156,7 @@ pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Res
     let _ = tokio::time::timeout(shared.limits.stop, shared.guests.empty()).await;
     shared.board.stop().await;
     let failure = shared.writer.stop().await;
+    tokio::task::block_in_place(|| packer.stop());
     folder.set_serving(None)?;
     board_store.close()?;
     if let Some(error) = failure {

@@ -1,20 +1,16 @@
 //! What the app does with frames: check, commit, and only then believe and show.
 
-use super::erasure::Erasing;
-use super::joined::{encode_receipt_line, encode_sync, is_numbered, sync_key};
+use super::joined::{encode_receipt_line, encode_sync, sync_key};
 use super::own::Stage;
 use super::{App, Effect, Joined, Then, Timestamp};
-use crate::entry::Kind;
 use crate::gate::Verdict;
 use crate::hash::Hash;
-use crate::model::{DeviceId, EntryId, SpaceId};
-use crate::replica::{BatchRefusal, Outcome};
+use crate::model::{DeviceId, SpaceId};
 use crate::seal::{SealPublic, seal_drop};
-use crate::store::log::{Epoch, LogHead, LogItem, encode_line};
 use crate::store::{Batch, Table, keys};
 use crate::sync::phone::{Remembered, Session, SessionError};
-use crate::sync::wire::{Frame, Piece, PieceLine, Receipt, RefusalCode};
-use crate::view::Numbered;
+use crate::sync::segment::At;
+use crate::sync::wire::{Frame, Receipt, RefusalCode};
 use std::collections::BTreeSet;
 
 /// First wait after a lost connection; doubles with each failure.
@@ -24,16 +20,6 @@ const BACKOFF_MAX_MS: u64 = 5 * 60 * 1_000;
 /// The longest that a phone waits because a server asked it to. Quotas by the minute take less; one by the day is asked about
 /// again every quarter of an hour, in one small flight.
 const ASKED_TO_WAIT_MS_MAX: u64 = 15 * 60 * 1000;
-
-/// A piece that is being committed.
-pub(super) struct Taken {
-    space: SpaceId,
-    /// The epoch, where something was erased that is to be confirmed.
-    erased_in: Option<Epoch>,
-    outcomes: Vec<Outcome>,
-    numbers: Vec<(EntryId, Numbered)>,
-    cursor: LogHead,
-}
 
 impl App {
     pub(super) fn frame(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
@@ -63,7 +49,8 @@ impl App {
         }
         let session = joined.session.as_mut().ok_or(SessionError::Frame)?;
         match frame {
-            Frame::Piece(piece) => self.piece(&piece, effects),
+            Frame::Piece(piece) => self.piece(piece, effects),
+            Frame::Segment { space, epoch, from, packed } => self.segment(At { space, epoch, from }, &packed, effects),
             Frame::Receipt(receipt) => match session.receipt(receipt, &joined.replica)? {
                 Some(receipt) => {
                     let batch = self.receipt_rows(&receipt);
@@ -113,60 +100,14 @@ impl App {
         }
     }
 
-    fn piece(&mut self, piece: &Piece, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
-        let joined = self.joined.as_mut().ok_or(SessionError::Frame)?;
-        let session = joined.session.as_ref().ok_or(SessionError::Frame)?;
-        let epoch = session.certificate().epoch;
-        let cursor = session.space(piece.space).ok_or(SessionError::Frame)?.cursor;
-        let acked_seq = session.space(piece.space).map_or(0, |state| state.acked_seq);
-        if piece.epoch != epoch || piece.from != cursor.next {
-            return Err(SessionError::LogDiffers);
-        }
-        let admitted = match joined.replica.admit(piece.space, &piece.batch()) {
-            Ok(admitted) => admitted,
-            Err(BatchRefusal::Replica(_)) => return Err(SessionError::NotNow),
-            Err(BatchRefusal::Fork { device, .. }) => return self.give_way(piece.space, device, effects),
-            Err(_) => return Err(SessionError::BadEntries),
-        };
-        let mut placed = admitted.entries.iter();
-        let own_device = joined.key_in(piece.space).id();
-        let (mut head, mut rows, mut numbers) = (cursor, Batch::new(), Vec::new());
-        let count = piece.lines.len();
-        for (at, (line, day, verdict)) in piece.items().enumerate() {
-            let (id, again, shown) = match line {
-                PieceLine::Again(id) => (id, true, true),
-                PieceLine::Next(_) => {
-                    let outcome = placed.next().ok_or(SessionError::BadEntries)?;
-                    let own = outcome.place.device == own_device;
-                    (outcome.id, false, is_numbered(outcome.kind) || own)
-                }
-            };
-            let item = LogItem { id, day, verdict, again };
-            let key = keys::log_line(piece.space, &epoch, head.next);
-            if shown {
-                numbers.push((id, Numbered { number: head.next, day, verdict }));
-            }
-            head = head.after(&item);
-            rows.put(Table::Log, key, encode_line(&item, (at + 1 == count).then_some(&head.hash)));
-        }
-        let remembered = Remembered { epoch, cursor: head, acked_seq };
-        rows.put(Table::Meta, sync_key(piece.space), encode_sync(&remembered));
-        rows.put(Table::Meta, keys::log_head(piece.space, &epoch), crate::store::log::encode_head(&head));
-        let mut batch = joined.replica.take_rows();
-        let outcomes: Vec<Outcome> = admitted.entries.into_iter().chain(admitted.woken).collect();
-        let erased_in = outcomes.iter().any(is_erasure).then_some(epoch);
-        if let Some(epoch) = erased_in {
-            Erasing::owe(&mut rows, piece.space, epoch, head.next);
-        }
-        batch.append(rows);
-        let taken = Taken { space: piece.space, erased_in, outcomes, numbers, cursor: head };
-        self.commit(batch, Then::Took(Box::new(taken)), effects);
-        Ok(())
-    }
-
     /// The log has another branch of a chain than this phone: if the wijk's server settled that in a record that counts here,
     /// this one is set aside, and the next connection goes on along the other.
-    fn give_way(&mut self, space: SpaceId, device: DeviceId, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
+    pub(super) fn give_way(
+        &mut self,
+        space: SpaceId,
+        device: DeviceId,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SessionError> {
         let joined = self.joined.as_mut().ok_or(SessionError::Frame)?;
         let seq = joined.replica.branches_off(space, device).map_err(|_| SessionError::NotNow)?;
         let seq = seq.ok_or(SessionError::BadEntries)?;
@@ -182,27 +123,6 @@ impl App {
             joined.session = None;
         }
         effects.push(Effect::Disconnect(SessionError::NotNow));
-    }
-
-    pub(super) fn took(&mut self, taken: Taken, effects: &mut Vec<Effect>) {
-        let Some(joined) = &mut self.joined else { return };
-        for (id, numbered) in taken.numbers {
-            joined.view.numbered(id, numbered);
-        }
-        if let Some(session) = &mut joined.session {
-            session.delivered(taken.space, taken.cursor);
-            let certificate = session.certificate();
-            let acked_seq = session.space(taken.space).map_or(0, |state| state.acked_seq);
-            let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq };
-            joined.remembered.insert(taken.space, remembered);
-        }
-        if let Some(epoch) = taken.erased_in {
-            joined.erasing.owes(taken.space, epoch, taken.cursor.next);
-        }
-        let changed = self.show(&taken.outcomes);
-        if !changed.is_empty() {
-            effects.push(Effect::Changed(changed));
-        }
     }
 
     fn current(&mut self, frame: &Frame, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
@@ -371,12 +291,6 @@ impl Joined {
         }
         frames
     }
-}
-
-/// Whether something was erased by this, or may have been: one signature of two erases nothing, and confirming it does no
-/// harm.
-fn is_erasure(outcome: &Outcome) -> bool {
-    outcome.kind == Kind::TOMBSTONE && outcome.verdict == Verdict::Present
 }
 
 /// How long to wait before the next try: doubling, at most five minutes, spread by device so that a whole meeting doesn't

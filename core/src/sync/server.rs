@@ -35,6 +35,9 @@ pub enum ServerError {
     /// Its log.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// What it sends of its logs.
+    #[error(transparent)]
+    Piece(#[from] PieceError),
 }
 
 impl From<crate::store::StoreError> for ServerError {

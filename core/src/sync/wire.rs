@@ -271,6 +271,17 @@ pub enum Frame {
         /// How far; nothing when this server knows of no such erasure.
         reach: Option<Reach>,
     },
+    /// Server: a long piece of a log, packed and compressed ([`super::segment`]). Stands for a [`Frame::Piece`].
+    Segment {
+        /// The space.
+        space: SpaceId,
+        /// The epoch.
+        epoch: Epoch,
+        /// Number of the first item.
+        from: u64,
+        /// The compressed bytes.
+        packed: Vec<u8>,
+    },
 }
 
 impl Frame {
@@ -293,13 +304,13 @@ impl Piece {
         self.lines.iter().zip(facts).map(|(line, (day, verdict))| (*line, day, verdict))
     }
 
-    /// The runs as a batch for the gate.
+    /// The runs as a batch for the gate. They leave the piece: a segment's are some megabytes.
     #[must_use]
-    pub fn batch(&self) -> RunBatch {
+    pub fn take_batch(&mut self) -> RunBatch {
         let order = self.lines.iter().filter_map(|line| match line {
             PieceLine::Next(run) => Some(*run),
             PieceLine::Again(_) => None,
         });
-        RunBatch { order: order.collect(), runs: self.runs.clone() }
+        RunBatch { order: order.collect(), runs: std::mem::take(&mut self.runs) }
     }
 }

@@ -72,6 +72,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("ask erased", Frame::AskErased { space: SpaceId::Inbox, subject }),
         ("erased", Frame::Erased { space, subject, reach: Some(Reach { devices: 300, confirmed: 299 }) }),
         ("erased unknown", Frame::Erased { space, subject, reach: None }),
+        ("segment", Frame::Segment { space, epoch: EPOCH, from: 41_201, packed: vec![0x28, 0xb5, 0x2f, 0xfd] }),
     ]
 }
 

@@ -11,13 +11,13 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use samenspraak_core::model::SpaceId;
 use samenspraak_core::replica::RunBatch;
 use samenspraak_core::store::log::LogHead;
-use samenspraak_core::sync::pieces::Read;
 use samenspraak_core::sync::server::{PushJob, ServerEffect, Session};
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
+use super::feed::Next;
 use super::guests::{AddressPlace, Guest};
 use super::limits::PROOF_BYTES_MAX;
 use super::quota::{Reserved, Stranger};
@@ -151,7 +151,7 @@ impl Connection<'_> {
         }
         let members = self.shared.writer.members();
         let session = &mut self.session;
-        let effects = tokio::task::block_in_place(|| session.receive(bytes, &members, &self.shared.reader));
+        let effects = tokio::task::block_in_place(|| session.receive(bytes, &members, self.shared.feed.reader()));
         if self.session.device().is_some() {
             self.visit.unproven = None;
         }
@@ -198,7 +198,7 @@ impl Connection<'_> {
         };
         // Where the log ended: what stands behind it afterwards is new.
         let known = match &reserved {
-            Some(_) => self.shared.reader.head(job.space).map_or(0, |head| head.next),
+            Some(_) => self.shared.feed.reader().head(job.space).map_or(0, |head| head.next),
             None => 0,
         };
         let frame = self.shared.writer.admit(job).await.ok_or("the server stops")?;
@@ -232,22 +232,20 @@ impl Connection<'_> {
         Ok(())
     }
 
-    fn read(&self, space: SpaceId) -> Result<Option<Read>, End> {
+    fn read(&self, space: SpaceId) -> Result<Option<Next>, End> {
         let Some(followed) = self.followed.get(&space) else { return Ok(None) };
         let from = followed.head.next;
-        tokio::task::block_in_place(|| self.shared.reader.read(space, from)).map_err(|error| {
+        tokio::task::block_in_place(|| self.shared.feed.next(space, from)).map_err(|error| {
             self.shared.metrics.damage.inc();
             tracing::error!(%space, from, %error, "the log can't be read");
             "the log can't be read"
         })
     }
 
-    async fn send_piece(&mut self, space: SpaceId, read: Read) -> Result<(), End> {
-        // Only its bytes are kept while a slow phone reads.
-        let bytes = Frame::Piece(read.piece).encode();
-        self.send_message(Message::Binary(bytes.into())).await?;
+    async fn send_piece(&mut self, space: SpaceId, next: Next) -> Result<(), End> {
+        self.send_message(Message::Binary(next.bytes)).await?;
         if let Some(followed) = self.followed.get_mut(&space) {
-            followed.head = read.head;
+            followed.head = next.head;
         }
         Ok(())
     }
@@ -259,7 +257,7 @@ impl Connection<'_> {
             return Ok(());
         }
         followed.signed = Some(head);
-        let frame = self.shared.signer.current(space, head);
-        self.send(&frame).await
+        let bytes = self.shared.feed.signed(space, head);
+        self.send_message(Message::Binary(bytes)).await
     }
 }

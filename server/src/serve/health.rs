@@ -35,7 +35,7 @@ pub(super) fn not_ready(shared: &Shared) -> Option<String> {
     if let Some(why) = shared.writer.trouble() {
         return Some(why);
     }
-    if let Err(error) = shared.reader.head(SpaceId::Members) {
+    if let Err(error) = shared.feed.reader().head(SpaceId::Members) {
         tracing::error!(%error, "the store can't be read");
         return Some("the store can't be read".into());
     }
@@ -57,7 +57,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 fn items(shared: &Shared) -> impl Iterator<Item = (SpaceId, u64)> {
-    let next = |space| shared.reader.head(space).map(|head| head.next).unwrap_or_default();
+    let next = |space| shared.feed.reader().head(space).map(|head| head.next).unwrap_or_default();
     SPACES.into_iter().map(move |space| (space, next(space)))
 }
 

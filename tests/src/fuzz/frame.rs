@@ -17,7 +17,7 @@ fn run(input: &[u8], ends: &mut Ends) {
             if let Frame::Piece(piece) = frame {
                 let items = piece.items().count();
                 assert_eq!(items, piece.lines.len(), "an item of a piece has no day and verdict");
-                assert!(piece.batch().order.len() <= items);
+                assert!(piece.clone().take_batch().order.len() <= items);
             }
         }
         Err(error) => ends.reach(error.what, u64::from(input.get(1).copied().unwrap_or(0))),
@@ -43,6 +43,7 @@ fn number(frame: &Frame) -> u64 {
         Frame::Confirmed { .. } => 14,
         Frame::AskErased { .. } => 15,
         Frame::Erased { .. } => 16,
+        Frame::Segment { .. } => 17,
     }
 }
 
@@ -61,6 +62,7 @@ fn seeds() -> Vec<Vec<u8>> {
         Frame::AskErased { space, subject },
         Frame::Erased { space, subject, reach: None },
         Frame::Erased { space, subject, reach: Some(Reach { devices: 3, confirmed: 2 }) },
+        Frame::Segment { space, epoch: [1; 16], from: 3, packed: vec![7; 40] },
     ];
     let mut seeds = Conversation::new().said;
     seeds.extend(rare.iter().map(Frame::encode));

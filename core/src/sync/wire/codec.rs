@@ -10,6 +10,7 @@ use crate::replica::RunBatch;
 use crate::seal::DROP_STEPS;
 use crate::store::log::LogHead;
 use crate::sync::ServerCertificate;
+use crate::sync::segment::SEGMENT_BYTES_MAX;
 impl Frame {
     /// The frame's bytes.
     #[must_use]
@@ -75,6 +76,9 @@ impl Frame {
                 optional(&mut w, reach.map(|reach| reach.devices));
                 optional(&mut w, reach.map(|reach| reach.confirmed));
             }
+            Self::Segment { space, epoch, from, packed } => {
+                w.array(5).uint(17).bytes(&space.to_bytes()).bytes(epoch).uint(*from).bytes(packed);
+            }
         }
         w.finish()
     }
@@ -90,7 +94,7 @@ impl Frame {
         let mut r = Reader::new(bytes);
         let len = r.array(8)?;
         let number = r.uint()?;
-        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1, 3, 5, 3, 4, 3, 3, 5];
+        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1, 3, 5, 3, 4, 3, 3, 5, 5];
         let known = usize::try_from(number).ok().and_then(|at| expected.get(at));
         if known != Some(&len) {
             return Err(r.error("a known frame of its length"));
@@ -132,6 +136,12 @@ impl Frame {
             14 => Self::Confirmed { space: space(&mut r)?, next: r.uint()? },
             15 => Self::AskErased { space: space(&mut r)?, subject: SubjectId::new(r.exact()?) },
             16 => Self::Erased { space: space(&mut r)?, subject: SubjectId::new(r.exact()?), reach: reach(&mut r)? },
+            17 => Self::Segment {
+                space: space(&mut r)?,
+                epoch: r.exact()?,
+                from: r.uint()?,
+                packed: r.bytes(SEGMENT_BYTES_MAX)?.to_vec(),
+            },
             _ => Self::Bye,
         };
         r.end()?;
