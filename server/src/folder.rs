@@ -287,6 +287,21 @@ impl Folder {
         &self.file
     }
 
+    /// Says at which address phones reach the server from now on. Cards made before keep what stands on them.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn set_address(&mut self, address: &str) -> Result<(), ProgramError> {
+        if self.file.address == address {
+            return Ok(());
+        }
+        let file = WijkFile { address: address.to_owned(), ..self.file.clone() };
+        let place = self.path.join("wijk.json");
+        write_file(&place, &to_json(&place, &file)?, false)?;
+        self.file = file;
+        Ok(())
+    }
+
     /// The wijk.
     ///
     /// # Errors
@@ -417,10 +432,10 @@ pub fn open_disk(path: &Path) -> Result<(DiskStore, OpenReport), ProgramError> {
 ///
 /// # Errors
 /// As for [`open_disk`].
-pub fn open_store(path: &Path) -> Result<Arc<DiskStore>, ProgramError> {
+pub fn open_store(path: &Path) -> Result<(Arc<DiskStore>, OpenReport), ProgramError> {
     let (store, report) = open_disk(path)?;
     say_report(path, &report);
-    Ok(Arc::new(store))
+    Ok((Arc::new(store), report))
 }
 
 fn say_report(path: &Path, report: &OpenReport) {

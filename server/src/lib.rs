@@ -9,6 +9,7 @@ mod say;
 pub mod board;
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod date;
 pub mod demo;
 pub mod device;
