@@ -92,7 +92,12 @@ pub struct Moved {
     pub frames_up: u64,
     /// Frames received.
     pub frames_down: u64,
+    /// Times this side spoke: frames that left together count once, so one flight is one round trip.
+    pub flights_up: u64,
 }
+
+/// Looks at an app whenever it has taken a frame.
+pub type Watch<'w> = &'w mut (dyn FnMut(&mut App) + Send);
 
 /// A phone: an app over its store.
 pub struct Driver {
@@ -237,18 +242,26 @@ impl Driver {
     /// # Errors
     /// When the server can't be reached, the connection breaks, or one side refuses. Nothing is lost then.
     pub async fn sync_once(&mut self, address: &str) -> Result<Moved, SyncError> {
+        self.sync_watched(address, &mut |_| {}).await
+    }
+
+    /// The same, letting `watch` look at the app whenever a frame was taken: what a screen could show by then.
+    ///
+    /// # Errors
+    /// As for [`Driver::sync_once`].
+    pub async fn sync_watched(&mut self, address: &str, watch: Watch<'_>) -> Result<Moved, SyncError> {
         if self.app.joined().is_none() {
             return Err(SyncError::NotJoined);
         }
         let socket = connect(address).await?;
         let mut link = Link::new(address, socket);
-        let result = self.until_settled(&mut link).await;
+        let result = self.until_settled(&mut link, watch).await;
         self.disconnected();
         link.close().await;
         result.map(|()| link.moved)
     }
 
-    async fn until_settled(&mut self, link: &mut Link) -> Result<(), SyncError> {
+    async fn until_settled(&mut self, link: &mut Link, watch: Watch<'_>) -> Result<(), SyncError> {
         let effects = self.app.handle(now(), Event::Connected);
         let mut wanted = self.perform(effects);
         loop {
@@ -269,7 +282,11 @@ impl Driver {
             }
             let bytes = link.receive().await?;
             let effects = self.app.handle(now(), Event::Frame(bytes));
-            wanted = tokio::task::block_in_place(|| self.perform(effects));
+            wanted = tokio::task::block_in_place(|| {
+                let wanted = self.perform(effects);
+                watch(&mut self.app);
+                wanted
+            });
         }
     }
 
@@ -417,6 +434,7 @@ impl Link {
     }
 
     fn send(&mut self, frames: Vec<Vec<u8>>) -> Result<(), SyncError> {
+        self.moved.flights_up += u64::from(!frames.is_empty());
         for frame in frames {
             self.moved.bytes_up += frame.len() as u64;
             self.moved.frames_up += 1;

@@ -87,6 +87,12 @@ pub enum ProgramError {
     /// What was asked is done, and the answer could not be written.
     #[error("not all of the answer could be written: {0}; what was asked is done")]
     Unsaid(&'static std::io::Error),
+    /// Phones are bringing back what the server lost, and root and board must not write yet.
+    #[error("{}: phones are refilling this wijk; when enough of them came, say `samenspraak wijk refilled`", path.display())]
+    Refilling {
+        /// The folder.
+        path: PathBuf,
+    },
     /// An argument that only the data can judge.
     #[error("{0}")]
     Argument(String),
@@ -102,6 +108,7 @@ impl ProgramError {
             Self::Argument(_)
             | Self::Command(_)
             | Self::NotEmpty { .. }
+            | Self::Refilling { .. }
             | Self::Sync(SyncError::Address { .. } | SyncError::NotJoined) => 2,
             Self::Stopped { .. }
             | Self::Unsaid(_)

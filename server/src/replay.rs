@@ -16,7 +16,7 @@ mod phone;
 mod play;
 mod process;
 mod schedule;
-mod seeded;
+pub mod seeded;
 mod server_copy;
 mod show;
 mod synthetic;

@@ -2,6 +2,7 @@
 //! own device syncs over loopback like any phone.
 
 mod connection;
+pub mod feed;
 pub mod writer;
 
 use std::net::SocketAddr;
@@ -18,15 +19,17 @@ use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
 use samenspraak_core::model::{SpaceId, WijkId};
 use samenspraak_core::store::StoreError;
 use samenspraak_core::sync::ServerCertificate;
-use samenspraak_core::sync::pieces::PieceReader;
-use samenspraak_core::sync::server::{HeadSigner, Server};
+use samenspraak_core::sync::server::ServerError;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::board::Board;
+use crate::epoch::{self, Why};
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which};
+use crate::segments::{Packer, Segments};
 use crate::wijk;
+use feed::Feed;
 use writer::Writer;
 
 /// Connections at once. A wijk has some thousands of phones, of which a few hundred are awake. A
@@ -40,12 +43,13 @@ const GOODBYE: Duration = Duration::from_secs(3);
 pub struct Shared {
     wijk: WijkId,
     certificate: ServerCertificate,
-    reader: PieceReader,
-    signer: HeadSigner,
+    feed: Arc<Feed>,
     writer: Writer,
     connections: Semaphore,
     connected: AtomicU64,
     stopping: watch::Receiver<bool>,
+    /// A phone showed that this server's log went back in time.
+    showing_older: watch::Sender<bool>,
     board: Board,
 }
 
@@ -65,11 +69,26 @@ pub struct Options {
     pub hold: Duration,
 }
 
-/// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM).
+/// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM). One whose log went back in time begins again in a
+/// new epoch.
 ///
 /// # Errors
 /// When the folder, its stores or the address can't be used.
 pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> {
+    while run_once(folder, options).await? == Ended::WentBack {}
+    Ok(())
+}
+
+/// Why a server ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// It was asked to.
+    Asked,
+    /// A phone showed that its log went back in time.
+    WentBack,
+}
+
+async fn run_once(folder: &Folder, options: Options) -> Result<Ended, ProgramError> {
     let Options { listen, show_card, hold } = options;
     let listen_error = |reason| ProgramError::Listen { address: listen.to_string(), reason };
     // First the address: a busy port must not cost the time of opening everything.
@@ -78,26 +97,36 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
     let asked_to_stop = asked_to_stop()
         .map_err(|source| ProgramError::Store(StoreError::Io { place: "signals of the system".into(), source }))?;
     let store = Arc::new(folder.server_store()?);
-    let mut server = Server::open(folder.wijk()?, folder.keys()?, store.rows())?;
+    let mut server = epoch::open_server(folder, &store)?;
     wijk::deliver_at_start(folder, &mut server)?;
     let local = format!("http://{}", loopback(address));
     let card = if show_card { wijk::shown_card(folder, &mut server, &local)? } else { None };
-    let board_store = folder.device_store(Which::Board)?;
+    epoch::note_heads(folder.path(), store.rows().as_ref(), &server.certificate().epoch)?;
+    let is_refilling = epoch::refilling(folder.path())?.is_some();
+    let board_store = if is_refilling { None } else { Some(folder.device_store(Which::Board)?) };
 
     let (stop, stopping) = watch::channel(false);
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
-    let (reader, signer) = (server.reader(), server.signer());
-    let writer = Writer::start(server, folder, Arc::clone(&store))?;
-    let board = Board::start(board_store.rows(), local.clone(), stopping.clone())?;
+    let certificate_epoch = certificate.epoch;
+    let segments = Segments::open(folder.path(), wijk, server.reader(), store.rows()).map_err(ServerError::from)?;
+    let segments = Arc::new(segments);
+    let packer = Arc::new(Packer::start(Arc::clone(&segments), server.replica().spaces())?);
+    let feed = Arc::new(Feed::new(server.reader(), server.signer(), segments));
+    let writer = Writer::start(server, folder, Arc::clone(&store), Arc::clone(&feed), Arc::clone(&packer))?;
+    let board = match &board_store {
+        Some(store) => Board::start(store.rows(), local.clone(), stopping.clone())?,
+        None => Board::waiting(stopping.clone()),
+    };
+    let (showing_older, mut shown_older) = watch::channel(false);
     let shared = Arc::new(Shared {
         wijk,
         certificate,
-        reader,
-        signer,
+        feed,
         writer,
         connections: Semaphore::new(CONNECTIONS_MAX),
         connected: AtomicU64::new(0),
         stopping: stopping.clone(),
+        showing_older,
         board,
     });
     folder.set_serving(Some(&local))?;
@@ -105,6 +134,11 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
     if let Some(link) = shared.board.one_time_link(&local) {
         let minutes = crate::board::LINK_LIFE.as_secs() / 60;
         say!("samenspraak: board page {link} (works once, for {minutes} minutes; on this machine {local}/bestuur)");
+    }
+    if is_refilling {
+        say!(
+            "samenspraak: the board page is closed while phones refill this server, until `samenspraak wijk refilled`"
+        );
     }
     if let Some(card) = card {
         say!("samenspraak: join with this card; the next start shows another one when it is used");
@@ -120,8 +154,15 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
     });
     let mut serving = tokio::spawn(serving.into_future());
     let releasing = tokio::spawn(release_every(hold, Arc::clone(&shared)));
+    let mut ended_by = Ended::Asked;
     tokio::select! {
         () = asked_to_stop => tracing::info!("stopping"),
+        Ok(()) = async { shown_older.wait_for(|shown| *shown).await.map(drop) } => {
+            tracing::error!("this log went back in time: beginning again in a new epoch");
+            ended_by = Ended::WentBack;
+            epoch::set_refilling(folder.path(), Why::WentBack)?;
+            epoch::ask(folder.path(), Why::WentBack)?;
+        }
         () = shared.writer.failed() => tracing::error!("stopping: the store failed"),
         ended = &mut serving => tracing::error!(?ended, "the listener ended"),
     }
@@ -131,17 +172,21 @@ pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> 
     let _ = tokio::time::timeout(GOODBYE, serving).await;
     shared.board.stop().await;
     let failure = shared.writer.stop().await;
+    tokio::task::block_in_place(|| packer.stop());
     folder.set_serving(None)?;
-    board_store.close()?;
+    board_store.iter().try_for_each(|store| store.close())?;
     if let Some(error) = failure {
         return Err(error);
+    }
+    if ended_by == Ended::Asked {
+        epoch::note_heads(folder.path(), store.rows().as_ref(), &certificate_epoch)?;
     }
     store.close()?;
     if store.has_erased() {
         wijk::erase_in_root(folder);
     }
     tracing::info!("stopped");
-    Ok(())
+    Ok(ended_by)
 }
 
 async fn release_every(hold: Duration, shared: Arc<Shared>) {
@@ -211,7 +256,7 @@ async fn status(State(shared): State<Arc<Shared>>, request: Request) -> Response
     }
     let heads: Vec<_> = [SpaceId::Members, SpaceId::Open, SpaceId::Inbox, SpaceId::Board]
         .iter()
-        .map(|space| (space.to_string(), shared.reader.head(*space).map(|head| head.next).unwrap_or_default()))
+        .map(|space| (space.to_string(), shared.feed.reader().head(*space).map(|head| head.next).unwrap_or_default()))
         .collect();
     let body = serde_json::json!({
         "connections": shared.connected.load(Ordering::Relaxed),

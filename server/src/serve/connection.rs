@@ -9,13 +9,13 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use samenspraak_core::model::SpaceId;
 use samenspraak_core::store::log::LogHead;
-use samenspraak_core::sync::pieces::Read;
 use samenspraak_core::sync::server::{ServerEffect, Session};
 use samenspraak_core::sync::wire::Frame;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
+use super::feed::Next;
 use crate::client::entropy;
 
 /// How long one frame may take to leave: a phone slower than this is told to come back.
@@ -122,7 +122,7 @@ impl Connection<'_> {
     async fn receive(&mut self, bytes: &[u8]) -> Result<(), End> {
         let members = self.shared.writer.members();
         let session = &mut self.session;
-        let effects = tokio::task::block_in_place(|| session.receive(bytes, &members, &self.shared.reader));
+        let effects = tokio::task::block_in_place(|| session.receive(bytes, &members, self.shared.feed.reader()));
         for effect in effects {
             match effect {
                 ServerEffect::Send(frame) => self.send(&frame).await?,
@@ -141,6 +141,11 @@ impl Connection<'_> {
                 ServerEffect::Follow(space, head) => {
                     self.followed.insert(space, Followed { head, signed: None });
                     self.pump().await?;
+                }
+                ServerEffect::WentBack(space, head) => {
+                    tracing::error!(%space, next = head.next, "a phone shows a head that this server signed and doesn't have");
+                    self.shared.showing_older.send_replace(true);
+                    return Err("this server begins a new epoch");
                 }
                 ServerEffect::Close(reason) => return Err(reason),
             }
@@ -172,21 +177,19 @@ impl Connection<'_> {
         Ok(())
     }
 
-    fn read(&self, space: SpaceId) -> Result<Option<Read>, End> {
+    fn read(&self, space: SpaceId) -> Result<Option<Next>, End> {
         let Some(followed) = self.followed.get(&space) else { return Ok(None) };
         let from = followed.head.next;
-        tokio::task::block_in_place(|| self.shared.reader.read(space, from)).map_err(|error| {
+        tokio::task::block_in_place(|| self.shared.feed.next(space, from)).map_err(|error| {
             tracing::error!(%space, from, %error, "the log can't be read");
             "the log can't be read"
         })
     }
 
-    async fn send_piece(&mut self, space: SpaceId, read: Read) -> Result<(), End> {
-        // Only its bytes are kept while a slow phone reads.
-        let bytes = Frame::Piece(read.piece).encode();
-        self.send_message(Message::Binary(bytes.into())).await?;
+    async fn send_piece(&mut self, space: SpaceId, next: Next) -> Result<(), End> {
+        self.send_message(Message::Binary(next.bytes)).await?;
         if let Some(followed) = self.followed.get_mut(&space) {
-            followed.head = read.head;
+            followed.head = next.head;
         }
         Ok(())
     }
@@ -198,7 +201,7 @@ impl Connection<'_> {
             return Ok(());
         }
         followed.signed = Some(head);
-        let frame = self.shared.signer.current(space, head);
-        self.send(&frame).await
+        let bytes = self.shared.feed.signed(space, head);
+        self.send_message(Message::Binary(bytes)).await
     }
 }

@@ -23,6 +23,8 @@ use crate::date::today;
 use crate::error::ProgramError;
 use crate::folder::Folder;
 use crate::scrub::Scrubber;
+use crate::segments::Packer;
+use crate::serve::feed::Feed;
 use crate::server_store::ServerStore;
 
 /// Pushes that may wait. A push is at most a frame (1 MiB), usually a few KiB.
@@ -69,6 +71,8 @@ struct Thread {
     keys: ServerKeys,
     store: Arc<ServerStore>,
     scrubber: Scrubber,
+    feed: Arc<Feed>,
+    packer: Arc<Packer>,
     members: Arc<RwLock<Arc<Members>>>,
     grown: watch::Sender<u64>,
     flushes: Arc<AtomicU64>,
@@ -79,7 +83,13 @@ impl Writer {
     ///
     /// # Errors
     /// When the folder's keys can't be read or no thread can be had.
-    pub fn start(server: Server, folder: &Folder, store: Arc<ServerStore>) -> Result<Self, ProgramError> {
+    pub fn start(
+        server: Server,
+        folder: &Folder,
+        store: Arc<ServerStore>,
+        feed: Arc<Feed>,
+        packer: Arc<Packer>,
+    ) -> Result<Self, ProgramError> {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let members = Arc::new(RwLock::new(Arc::new(server.members().clone())));
         let (grown_sender, grown) = watch::channel(0);
@@ -93,6 +103,8 @@ impl Writer {
             keys: folder.keys()?,
             scrubber: Scrubber::start(store.rows(), move || crate::wijk::erase_in_root(&root))?,
             store,
+            feed,
+            packer,
             members: Arc::clone(&members),
             grown: grown_sender,
             flushes: Arc::clone(&flushes),
@@ -229,6 +241,14 @@ impl Thread {
         }
     }
 
+    /// Wakes the connections that follow logs, and has them packed.
+    fn tell(&self, grown: &[SpaceId]) {
+        if !grown.is_empty() {
+            self.grown.send_modify(|count| *count += 1);
+            self.packer.grew(grown.iter().copied());
+        }
+    }
+
     fn release(&mut self) -> Result<(), ServerError> {
         if self.server.held() == 0 {
             return Ok(());
@@ -237,11 +257,11 @@ impl Thread {
             Ok(grown) => {
                 // What takes sealed input back comes by a drop as well. And what was held still stands in the files, in the
                 // order in which it came.
-                self.store.note_erased()?;
-                self.scrubber.is_due();
-                if !grown.is_empty() {
-                    self.grown.send_modify(|count| *count += 1);
+                if self.store.note_erased()? {
+                    self.feed.erased()?;
                 }
+                self.scrubber.is_due();
+                self.tell(&grown);
                 Ok(())
             }
             Err(error) if is_full(&error) => {
@@ -260,6 +280,7 @@ impl Thread {
                 self.flushes.fetch_add(1, Ordering::Relaxed);
                 // Before anybody is told that it arrived.
                 if self.store.note_erased()? {
+                    self.feed.erased()?;
                     self.scrubber.is_due();
                 }
                 // Closed spaces say themselves who is in.
@@ -267,9 +288,7 @@ impl Thread {
                     let members = Arc::new(self.server.members().clone());
                     *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
                 }
-                if !grown.is_empty() {
-                    self.grown.send_modify(|count| *count += 1);
-                }
+                self.tell(&grown);
                 for (frame, answer) in frames.into_iter().zip(answers) {
                     // A connection that is gone asks again when it comes back.
                     let _ = answer.send(frame);

@@ -1,13 +1,14 @@
 //! The tasks of this repository, called as `cargo xtask TASK`.
 //!
 //! `run` shows the program with a demo wijk; `test` is everything that must be green; `fuzz` looks for inputs that break it;
-//! `torture` kills and damages the disk store; `setup` installs what those need.
+//! `bench` measures; `torture` kills and damages the disk store; `setup` installs what those need.
 //! Not here: tests of the product. They stand beside what they test, and in `tests/`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod child;
 mod fuzz;
 mod lint;
@@ -38,6 +39,8 @@ enum Task {
     Test(test::Options),
     /// Look for bytes that break the program, with libFuzzer; `test fuzz` is the short form of it
     Fuzz(fuzz::Options),
+    /// Measure our server and phones beside what people would use instead; `-- --help` says more
+    Bench(bench::Options),
     /// Kill, cut the power of and damage the disk store, and count what was lost
     Torture(torture::Options),
     /// Install what building and testing need, where it is missing (Debian)
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Run(options) => run::run(&root, &options),
         Task::Test(options) => Ok(test::run(&root, &options)),
         Task::Fuzz(options) => fuzz::run(&root, &options),
+        Task::Bench(options) => bench::run(&root, &options),
         Task::Torture(options) => torture::run(&root, &options),
         Task::Setup => setup::ensure(&setup::Need::ALL).map(|()| ExitCode::SUCCESS),
     });
