@@ -240,9 +240,9 @@ fn elsewhere(root: &Path, seed: u64, target: Target, random: &mut Random, tally:
     };
     let changed = damage_tree(&made.dir, prefix, random)?;
     let (store, report) = open(&made.dir, tally)?;
-    let said = report.index_rebuilt.is_some() || matches!(target, Target::Id);
-    if changed && !said {
-        return Err(Wrong::Other("a damaged index was trusted".into()));
+    // Damage in sled's files where nothing stands any more does not matter: what the index holds is compared, not its bytes.
+    if changed && report.index_rebuilt.is_none() && matches!(target, Target::Manifest) {
+        return Err(Wrong::Other("a damaged manifest was trusted".into()));
     }
     same(&all_rows(&store)?, &made.rows_without(&BTreeSet::new()), "after damage elsewhere")?;
     let mut rows = made.rows_without(&BTreeSet::new());
@@ -322,6 +322,10 @@ fn running(root: &Path, seed: u64, random: &mut Random, tally: &mut Tally) -> Re
         }
     }
     same(&all_rows(&store)?, &rows, "after running")?;
+    // Closed, it says what its index should hold, not what sled's files do.
+    if random.below(2) == 0 {
+        store.close()?;
+    }
     drop(store);
     let (store, _) = open(&made.dir, tally)?;
     same(&all_rows(&store)?, &rows, "at the next opening")

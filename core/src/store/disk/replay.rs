@@ -82,8 +82,6 @@ pub struct Replayed {
     pub store_id: Option<StoreId>,
     /// Number of the next frame; also how many there are.
     pub next_frame: u64,
-    /// Where the last segment's whole frames end; 0 without segments.
-    pub end: u64,
     /// What stands behind them.
     pub tail: Tail,
     /// Values that were deleted or replaced and still stand in the journal.
@@ -126,7 +124,6 @@ pub fn replay(dir: &Path, segments: &Segments, until: Until, reading: Reading) -
         live: rows.live,
         store_id: walked.store_id,
         next_frame: walked.next_frame,
-        end: walked.end,
         tail: walked.tail,
         dead_values: rows.dead_values,
         deletions: rows.deletions,
