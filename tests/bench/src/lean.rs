@@ -109,6 +109,15 @@ impl Lean {
         Ok(Frame::decode(&bytes)?)
     }
 
+    /// Reads one frame without looking at it.
+    ///
+    /// # Errors
+    /// When the line broke.
+    pub async fn skip(&mut self) -> Result<(), Problem> {
+        self.bytes_down += receive(&mut self.socket).await?.len() as u64;
+        Ok(())
+    }
+
     /// Asks for a space from a cursor on; from its beginning when none is given.
     ///
     /// # Errors

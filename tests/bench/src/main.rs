@@ -239,7 +239,11 @@ fn command() -> String {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Options::parse()).await {
+    let mut options = Options::parse();
+    // Programs of peers run in folders of their own.
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    (options.data, options.program) = (whole(&options.data), whole(&options.program));
+    match run(&options).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {

@@ -98,6 +98,9 @@ pub fn of(workload: Workload) -> Vec<Metric> {
         Workload::W8 => vec![
             Metric::less("p50 ms", |line| more(line, "p50_ms")),
             Metric::less("p99 ms", |line| more(line, "p99_ms")),
+            Metric::less("p50 ÷ alone", |line| more(line, "p50_to_alone_ratio")),
+            Metric::less("p50 ÷ beside readers", |line| more(line, "p50_to_readers_ratio")),
+            Metric::less("p99 ÷ beside readers", |line| more(line, "p99_to_readers_ratio")),
             SERVER_CPU,
             PEAK,
         ],

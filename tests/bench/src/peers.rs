@@ -87,7 +87,6 @@ impl Peer {
     /// Why there is no figure of it for a group, if there is none.
     fn has_no(self, group: Group) -> Option<&'static str> {
         match (self, group) {
-            (_, Group::Hostile | Group::Memory) => Some("measured for our server only"),
             (Self::Hocuspocus | Self::Pouchdb, Group::Storm) => Some("no program of ours measures a storm here"),
             (Self::Pouchdb, Group::Meeting) => Some("replicates whole documents; no live channel of its own"),
             _ => None,
@@ -139,12 +138,19 @@ async fn must_end_well(command: &mut Command, what: &str) -> Result<(), Problem>
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
-    Err(format!("{what} failed: {last}").into())
+    Err(format!("{what} failed: {}", telling(&output.stderr)).into())
 }
 
-/// Copies the sources of a JavaScript peer and installs exactly what its lock file names.
+/// The line in which a program says what went wrong: the first that speaks of an error, or else the last.
+fn telling(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let mut lines = said.lines().filter(|line| !line.trim().is_empty());
+    let error = said.lines().find(|line| line.contains("Error: ") || line.to_lowercase().contains("error "));
+    error.or(lines.next_back()).unwrap_or("it ended without a word").trim().to_owned()
+}
+
+/// Copies the sources of a JavaScript peer and installs what its lock file names. `npm ci` would want the packages of every
+/// other platform in it too.
 async fn install_node(name: &str, place: &Path) -> Result<(), Problem> {
     let (from, to) = (sources().join(name), place.join(name));
     fs::create_dir_all(&to)?;
@@ -162,7 +168,7 @@ async fn install_node(name: &str, place: &Path) -> Result<(), Problem> {
     }
     eprintln!("bench: installing {name}");
     let mut npm = Command::new("npm");
-    must_end_well(npm.current_dir(&to).args(["ci", "--no-audit", "--no-fund"]), "npm ci").await?;
+    must_end_well(npm.current_dir(&to).args(["install", "--no-audit", "--no-fund"]), "npm install").await?;
     Ok(fs::write(stamp, lock)?)
 }
 
@@ -179,6 +185,10 @@ impl Installed {
     pub async fn measure(&self, group: Group, sizes: &Sizes, wanted: &[Workload], seed: u64, run: usize) -> Vec<Line> {
         let workloads: Vec<Workload> =
             group.workloads().iter().filter(|workload| wanted.contains(workload)).copied().collect();
+        if matches!(group, Group::Hostile | Group::Memory) {
+            // Measured for our server alone.
+            return Vec::new();
+        }
         let without = |workload: Workload, outcome, reason: &str| {
             let size = (sizes.docs, group.phones(sizes));
             Line::new(workload, "", self.peer.name(), size, run).without_result(outcome, reason)
@@ -210,9 +220,7 @@ impl Installed {
         };
         let printed = String::from_utf8_lossy(&output.stdout);
         let lines = printed.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it ended without a word");
-        (lines, (!output.status.success()).then(|| last.to_owned()))
+        (lines, (!output.status.success()).then(|| telling(&output.stderr)))
     }
 
     fn command(&self) -> Command {
@@ -244,6 +252,13 @@ mod tests {
         assert_eq!(chosen(&[Choice::All]).len(), 4);
         assert!(chosen(&[Choice::None]).is_empty());
         assert_eq!(chosen(&[Choice::Samod, Choice::Pouchdb]), [Peer::Samod, Peer::Pouchdb]);
+    }
+
+    #[test]
+    fn a_failure_is_told_by_the_line_that_names_it() {
+        assert_eq!(telling(b"npm warn x\nnpm error code E1\nnpm error see y\n"), "npm error code E1");
+        assert_eq!(telling(b"    at file:1\nError: no port\n    at file:2\n"), "Error: no port");
+        assert_eq!(telling(b"one\n\ntwo\n"), "two");
     }
 
     #[test]
