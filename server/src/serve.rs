@@ -125,7 +125,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     let beside = (Arc::clone(&feed), Arc::clone(&packer), Arc::clone(&metrics));
     let writer = Writer::start(server, folder, Arc::clone(&store), beside)?;
     let board = match &board_store {
-        Some(store) => Board::start(store.rows(), local.clone(), stopping.clone())?,
+        Some(store) => Board::start(wijk, store.rows(), local.clone(), stopping.clone()),
         None => Board::waiting(stopping.clone()),
     };
     let (showing_older, mut shown_older) = watch::channel(false);
