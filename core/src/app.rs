@@ -6,10 +6,12 @@
 
 mod closed;
 mod command;
+mod delivered;
 mod duties;
 pub mod entropy;
 pub mod erasure;
 mod error;
+pub mod history;
 pub mod identity;
 mod joined;
 pub mod moderate;
@@ -28,6 +30,7 @@ pub use closed::{AnswerItem, OwnSealedItem, SealedItem};
 pub use command::{Command, INVITE_COUNT_MAX, Reply, Sealing};
 pub use erasure::ErasureReport;
 pub use error::CommandError;
+pub use history::BrokenHistory;
 pub use identity::Identity;
 pub use joined::Joined;
 pub use moderate::ModerateCommand;
@@ -124,8 +127,12 @@ pub struct App {
     storing: Option<Storing>,
     waiting: VecDeque<(Timestamp, Event)>,
     failed_connects: u32,
+    /// How long the server asked to wait before the next connection; zero if it didn't.
+    asked_to_wait_ms: u64,
     /// The store could not be read again after an error.
     unreadable: bool,
+    /// Nothing is written unasked.
+    holds_duties: bool,
 }
 
 /// What is done when a commit is flushed.
@@ -142,7 +149,7 @@ enum Then {
     /// A command wrote entries.
     Wrote { id: u64, outcomes: Vec<crate::replica::Outcome>, reply: Reply },
     /// A piece of a log.
-    Took(Box<sync::Taken>),
+    Took(Box<delivered::Taken>),
     /// A branch of a chain was set aside.
     GaveWay,
     /// Something was done in closed spaces.
@@ -151,6 +158,10 @@ enum Then {
     Dropped(SubjectId),
     /// The server keeps what was confirmed of a space.
     Confirmed(SpaceId),
+    /// Comparisons of frontiers ended.
+    Compared,
+    /// A server showed less than it had signed, and both are kept.
+    Noted,
     /// Receipts; none when only evidence had to be kept.
     Receipted(Vec<crate::sync::wire::Receipt>),
 }
@@ -169,7 +180,9 @@ impl App {
             storing: None,
             waiting: VecDeque::new(),
             failed_connects: 0,
+            asked_to_wait_ms: 0,
             unreadable: false,
+            holds_duties: false,
         })
     }
 
@@ -187,6 +200,12 @@ impl App {
             }
             None => Ok(0),
         }
+    }
+
+    /// Whether this device writes nothing unasked. A store that was put back from an old copy must hear first what it wrote
+    /// since, or its chains fork.
+    pub fn hold_duties(&mut self, hold: bool) {
+        self.holds_duties = hold;
     }
 
     /// What this phone knows of its wijk, once it has joined.
@@ -213,6 +232,9 @@ impl App {
             && let Some((now, event)) = self.waiting.pop_front()
         {
             self.step(now, event, &mut effects);
+        }
+        if self.storing.is_none() {
+            self.note_compared(&mut effects);
         }
         if self.storing.is_none() {
             self.do_duties(&mut effects);
@@ -269,6 +291,8 @@ impl App {
             }
             Then::Took(taken) => self.took(*taken, effects),
             Then::Receipted(receipts) => self.receipted(&receipts, effects),
+            Then::Compared => {}
+            Then::Noted => self.push_more(effects),
             Then::Confirmed(space) => self.stored_confirmed(space),
         }
         self.settle(effects);
@@ -285,9 +309,9 @@ impl App {
             // They are still due, and done with the next event.
             Then::DidDuties(_) => {}
             // It is said again, and no harm done.
-            Then::Confirmed(_) => {}
+            Then::Confirmed(_) | Then::Compared => {}
             // What the server sent is asked for again later: the cursor stands where it stood.
-            Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) | Then::GaveWay => {
+            Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) | Then::GaveWay | Then::Noted => {
                 effects.push(Effect::Disconnect(SessionError::NotNow))
             }
         }

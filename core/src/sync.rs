@@ -5,6 +5,7 @@
 
 pub mod phone;
 pub mod pieces;
+pub mod segment;
 pub mod server;
 pub mod wire;
 

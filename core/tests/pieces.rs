@@ -41,7 +41,7 @@ fn new_phone(wijk: &Wijk, server: &Server) -> (Replica, usize) {
             let bytes = Frame::Piece(read.piece).encode();
             assert!(bytes.len() <= limits::FRAME_BYTES_MAX, "a piece of {} bytes", bytes.len());
             let Ok(Frame::Piece(piece)) = Frame::decode(&bytes) else { panic!("a piece can't be read") };
-            take_all(&mut phone, space, &piece.batch());
+            take_all(&mut phone, space, &piece.clone().take_batch());
             assert!(read.head.next > next);
             next = read.head.next;
             pieces += 1;

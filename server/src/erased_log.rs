@@ -57,7 +57,7 @@ fn check(wijk: WijkId, number: u64, record: &[u8]) -> String {
     hex(&hash[..8])
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return None;
     }
@@ -138,6 +138,14 @@ impl ErasedLog {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             bytes => Ok(parse(&path, wijk, &bytes.map_err(|source| place_error(&path, source))?)?.erasures),
         }
+    }
+
+    /// Whether these bytes are the whole list of a wijk.
+    ///
+    /// # Errors
+    /// When they are damaged, or another wijk's.
+    pub fn check(path: &Path, wijk: WijkId, bytes: &[u8]) -> Result<(), ProgramError> {
+        parse(path, wijk, bytes).map(|_| ())
     }
 
     /// What was in it when it was opened, and what was added since.

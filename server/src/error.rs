@@ -56,12 +56,28 @@ pub enum ProgramError {
         what: String,
     },
     /// The address is taken, or isn't ours.
-    #[error("cannot listen on {address}: {reason}; choose another with --listen")]
+    #[error(
+        "cannot listen on {address}: {reason}; choose another with --listen, SAMENSPRAAK_LISTEN or `listen` in the configuration"
+    )]
     Listen {
         /// The address.
         address: String,
         /// Why.
         reason: std::io::Error,
+    },
+    /// The configuration; everything that is wrong in it.
+    #[error("{}; nothing was started: see server/docs/samenspraak.toml for what each setting means", problems.join("; "))]
+    Config {
+        /// What is wrong, each with where it came from.
+        problems: Vec<String>,
+    },
+    /// The certificate, or its key.
+    #[error("{}: {what}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
     },
     /// A store.
     #[error(transparent)]
@@ -87,6 +103,12 @@ pub enum ProgramError {
     /// What was asked is done, and the answer could not be written.
     #[error("not all of the answer could be written: {0}; what was asked is done")]
     Unsaid(&'static std::io::Error),
+    /// Phones are bringing back what the server lost, and root and board must not write yet.
+    #[error("{}: phones are refilling this wijk; when enough of them came, say `samenspraak wijk refilled`", path.display())]
+    Refilling {
+        /// The folder.
+        path: PathBuf,
+    },
     /// An argument that only the data can judge.
     #[error("{0}")]
     Argument(String),
@@ -100,9 +122,12 @@ impl ProgramError {
             Self::Found { .. } => 1,
             Self::Command(CommandError::NotSaved { .. } | CommandError::Replica(_)) => 3,
             Self::Argument(_)
+            | Self::Config { .. }
+            | Self::Tls { .. }
             | Self::Command(_)
             | Self::NotEmpty { .. }
-            | Self::Sync(SyncError::Address { .. } | SyncError::NotJoined) => 2,
+            | Self::Refilling { .. }
+            | Self::Sync(SyncError::Address { .. } | SyncError::Trust { .. } | SyncError::NotJoined) => 2,
             Self::Stopped { .. }
             | Self::Unsaid(_)
             | Self::NoFolder { .. }

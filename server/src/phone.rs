@@ -28,6 +28,9 @@ pub struct PhoneArgs {
     /// Folder of this phone; made when it joins.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// Trust the authorities in this file (PEM) for https, and no others.
+    #[arg(long, value_name = "FILE", env = "SAMENSPRAAK_CA", global = true)]
+    pub ca: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub action: Action,
@@ -223,6 +226,9 @@ pub enum NotesAction {
 /// # Errors
 /// When it can't be done; nothing is lost then.
 pub async fn run(args: PhoneArgs) -> Result<(), ProgramError> {
+    if let Some(file) = &args.ca {
+        crate::client::trust(file)?;
+    }
     if !args.data.join("journal").exists() && !matches!(args.action, Action::Join { .. }) {
         let hint = "join first with `samenspraak phone --data DIR join LINK`";
         return Err(ProgramError::NoFolder { path: args.data, what: "phone", hint });
@@ -280,6 +286,7 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
         Action::Notes { action } => notes(phone, action),
         Action::Sync { server } => {
             let address = own_address(phone, server)?;
+            let before = print::ServerSeen::of(phone);
             let moved = match phone.sync_once(&address).await {
                 // Who left by an own wish is told that it arrived, not that something failed.
                 Err(SyncError::Refused(RefusalCode::Revoked)) if has_left(phone) => {
@@ -289,6 +296,7 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
                 moved => moved?,
             };
             say!("{} bytes sent, {} bytes received", moved.bytes_up, moved.bytes_down);
+            print::server_news(&before, phone);
             print::list(phone)
         }
         Action::List => print::list(phone),

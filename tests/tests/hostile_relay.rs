@@ -84,7 +84,7 @@ fn a_relay_that_alters_any_byte_of_any_relayed_entry_is_refused() {
                 unread += 1;
                 continue;
             };
-            match phone.admit(other.space, &other.batch()) {
+            match phone.admit(other.space, &other.clone().take_batch()) {
                 Err(_) => refused += 1,
                 Ok(_) => {
                     // Not part of an entry: the day and the verdict that stand beside it, which the signed head proves.
@@ -97,7 +97,7 @@ fn a_relay_that_alters_any_byte_of_any_relayed_entry_is_refused() {
             }
             assert!(!phone.has_uncommitted(), "byte {at}: something of a refused piece is left");
         }
-        phone.admit(piece.space, &piece.batch()).unwrap();
+        phone.admit(piece.space, &piece.clone().take_batch()).unwrap();
         keep(&mut phone);
     }
     println!("{bytes} bytes: {unread} can't be read, {refused} are refused, {harmless} are no part of an entry");

@@ -1,36 +1,26 @@
 //! What the app does with frames: check, commit, and only then believe and show.
 
-use super::erasure::Erasing;
-use super::joined::{encode_receipt_line, encode_sync, is_numbered, sync_key};
+use super::history::signed_head_key;
+use super::joined::{encode_receipt_line, encode_sync, sync_key};
 use super::own::Stage;
 use super::{App, Effect, Joined, Then, Timestamp};
-use crate::entry::Kind;
 use crate::gate::Verdict;
 use crate::hash::Hash;
 use crate::model::{DeviceId, EntryId, SpaceId};
-use crate::replica::{BatchRefusal, Outcome};
 use crate::seal::{SealPublic, seal_drop};
-use crate::store::log::{Epoch, LogHead, LogItem, encode_line};
 use crate::store::{Batch, Table, keys};
 use crate::sync::phone::{Remembered, Session, SessionError};
-use crate::sync::wire::{Frame, Piece, PieceLine, Receipt};
-use crate::view::Numbered;
+use crate::sync::segment::At;
+use crate::sync::wire::{Frame, Receipt, RefusalCode};
 use std::collections::BTreeSet;
 
 /// First wait after a lost connection; doubles with each failure.
 const BACKOFF_FIRST_MS: u64 = 1_000;
 /// Longest wait: a phone that finds a network again is heard within this time.
 const BACKOFF_MAX_MS: u64 = 5 * 60 * 1_000;
-
-/// A piece that is being committed.
-pub(super) struct Taken {
-    space: SpaceId,
-    /// The epoch, where something was erased that is to be confirmed.
-    erased_in: Option<Epoch>,
-    outcomes: Vec<Outcome>,
-    numbers: Vec<(EntryId, Numbered)>,
-    cursor: LogHead,
-}
+/// The longest that a phone waits because a server asked it to. Quotas by the minute take less; one by the day is asked about
+/// again every quarter of an hour, in one small flight.
+const ASKED_TO_WAIT_MS_MAX: u64 = 15 * 60 * 1000;
 
 impl App {
     pub(super) fn frame(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
@@ -60,7 +50,8 @@ impl App {
         }
         let session = joined.session.as_mut().ok_or(SessionError::Frame)?;
         match frame {
-            Frame::Piece(piece) => self.piece(&piece, effects),
+            Frame::Piece(piece) => self.piece(piece, effects),
+            Frame::Segment { space, epoch, from, packed } => self.segment(At { space, epoch, from }, &packed, effects),
             Frame::Receipt(receipt) => match session.receipt(receipt, &joined.replica)? {
                 Some(receipt) => {
                     let batch = self.receipt_rows(&receipt);
@@ -72,10 +63,20 @@ impl App {
             Frame::Current { .. } => self.current(&frame, effects),
             Frame::Restart { space, epoch } => {
                 session.restart(space, epoch)?;
+                self.went_back(space, effects);
+                Ok(())
+            }
+            Frame::Wanted { space, chains, holes, last } => {
+                session.wanted(space, &chains, holes, last, &joined.replica)?;
                 self.push_more(effects);
+                self.settle(effects);
                 Ok(())
             }
             Frame::Refused { push, space, code, expected_seq } => {
+                if code == RefusalCode::NotNow {
+                    // No server may silence a phone for long.
+                    self.asked_to_wait_ms = expected_seq.unwrap_or(0).saturating_mul(1000).min(ASKED_TO_WAIT_MS_MAX);
+                }
                 session.refused(push, space, code, expected_seq)?;
                 self.push_more(effects);
                 self.settle(effects);
@@ -102,64 +103,20 @@ impl App {
             | Frame::Prove { .. }
             | Frame::Subscribe { .. }
             | Frame::Push { .. }
+            | Frame::Frontier { .. }
+            | Frame::Shown { .. }
             | Frame::Drop { .. } => Err(SessionError::Frame),
         }
     }
 
-    fn piece(&mut self, piece: &Piece, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
-        let joined = self.joined.as_mut().ok_or(SessionError::Frame)?;
-        let session = joined.session.as_ref().ok_or(SessionError::Frame)?;
-        let epoch = session.certificate().epoch;
-        let cursor = session.space(piece.space).ok_or(SessionError::Frame)?.cursor;
-        let acked_seq = session.space(piece.space).map_or(0, |state| state.acked_seq);
-        if piece.epoch != epoch || piece.from != cursor.next {
-            return Err(SessionError::LogDiffers);
-        }
-        let admitted = match joined.replica.admit(piece.space, &piece.batch()) {
-            Ok(admitted) => admitted,
-            Err(BatchRefusal::Replica(_)) => return Err(SessionError::NotNow),
-            Err(BatchRefusal::Fork { device, .. }) => return self.give_way(piece.space, device, effects),
-            Err(_) => return Err(SessionError::BadEntries),
-        };
-        let mut placed = admitted.entries.iter();
-        let own_device = joined.key_in(piece.space).id();
-        let (mut head, mut rows, mut numbers) = (cursor, Batch::new(), Vec::new());
-        let count = piece.lines.len();
-        for (at, (line, day, verdict)) in piece.items().enumerate() {
-            let (id, again, shown) = match line {
-                PieceLine::Again(id) => (id, true, true),
-                PieceLine::Next(_) => {
-                    let outcome = placed.next().ok_or(SessionError::BadEntries)?;
-                    let own = outcome.place.device == own_device;
-                    (outcome.id, false, is_numbered(outcome.kind) || own)
-                }
-            };
-            let item = LogItem { id, day, verdict, again };
-            let key = keys::log_line(piece.space, &epoch, head.next);
-            if shown {
-                numbers.push((id, Numbered { number: head.next, day, verdict }));
-            }
-            head = head.after(&item);
-            rows.put(Table::Log, key, encode_line(&item, (at + 1 == count).then_some(&head.hash)));
-        }
-        let remembered = Remembered { epoch, cursor: head, acked_seq };
-        rows.put(Table::Meta, sync_key(piece.space), encode_sync(&remembered));
-        rows.put(Table::Meta, keys::log_head(piece.space, &epoch), crate::store::log::encode_head(&head));
-        let mut batch = joined.replica.take_rows();
-        let outcomes: Vec<Outcome> = admitted.entries.into_iter().chain(admitted.woken).collect();
-        let erased_in = outcomes.iter().any(is_erasure).then_some(epoch);
-        if let Some(epoch) = erased_in {
-            Erasing::owe(&mut rows, piece.space, epoch, head.next);
-        }
-        batch.append(rows);
-        let taken = Taken { space: piece.space, erased_in, outcomes, numbers, cursor: head };
-        self.commit(batch, Then::Took(Box::new(taken)), effects);
-        Ok(())
-    }
-
     /// The log has another branch of a chain than this phone: if the wijk's server settled that in a record that counts here,
     /// this one is set aside, and the next connection goes on along the other.
-    fn give_way(&mut self, space: SpaceId, device: DeviceId, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
+    pub(super) fn give_way(
+        &mut self,
+        space: SpaceId,
+        device: DeviceId,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SessionError> {
         let joined = self.joined.as_mut().ok_or(SessionError::Frame)?;
         let seq = joined.replica.branches_off(space, device).map_err(|_| SessionError::NotNow)?;
         let seq = seq.ok_or(SessionError::BadEntries)?;
@@ -177,27 +134,6 @@ impl App {
         effects.push(Effect::Disconnect(SessionError::NotNow));
     }
 
-    pub(super) fn took(&mut self, taken: Taken, effects: &mut Vec<Effect>) {
-        let Some(joined) = &mut self.joined else { return };
-        for (id, numbered) in taken.numbers {
-            joined.view.numbered(id, numbered);
-        }
-        if let Some(session) = &mut joined.session {
-            session.delivered(taken.space, taken.cursor);
-            let certificate = session.certificate();
-            let acked_seq = session.space(taken.space).map_or(0, |state| state.acked_seq);
-            let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq };
-            joined.remembered.insert(taken.space, remembered);
-        }
-        if let Some(epoch) = taken.erased_in {
-            joined.erasing.owes(taken.space, epoch, taken.cursor.next);
-        }
-        let changed = self.show(&taken.outcomes);
-        if !changed.is_empty() {
-            effects.push(Effect::Changed(changed));
-        }
-    }
-
     fn current(&mut self, frame: &Frame, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
         let joined = self.joined.as_mut().ok_or(SessionError::Frame)?;
         let session = joined.session.as_mut().ok_or(SessionError::Frame)?;
@@ -205,6 +141,7 @@ impl App {
         // Once all of `members` is here, so is what the wijk says of its server: receipts that waited for that count now.
         let receipts = if space == SpaceId::Members { session.proven(&joined.replica)? } else { Vec::new() };
         let mut batch = self.evidence(space, frame);
+        batch.append(self.complete_history(space, frame));
         for receipt in &receipts {
             batch.append(self.receipt_rows(receipt));
         }
@@ -221,7 +158,7 @@ impl App {
     /// which nothing changed writes nothing.
     fn evidence(&self, space: SpaceId, frame: &Frame) -> Batch {
         let mut batch = Batch::new();
-        let key = [b"signed-head/".as_slice(), &space.to_bytes()].concat();
+        let key = signed_head_key(space);
         let bytes = frame.encode();
         let known = self.store.get(Table::Meta, &key).ok().flatten();
         if known.as_ref() != Some(&bytes) {
@@ -236,6 +173,9 @@ impl App {
     fn receipt_rows(&self, receipt: &Receipt) -> Batch {
         let mut batch = Batch::new();
         for line in &receipt.lines {
+            if !self.is_own(receipt.space, line.id) {
+                continue;
+            }
             batch.put(Table::Receipt, line.id.as_bytes().as_slice(), encode_receipt_line(line));
         }
         if let Some(first) = receipt.lines.first() {
@@ -247,10 +187,17 @@ impl App {
             && let (Some(end), Some(state)) = (session.end_of(receipt.push), session.space(receipt.space))
         {
             let acked_seq = state.acked_seq.max(end);
-            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq };
+            let compared = session.is_compared(receipt.space);
+            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq, compared };
             batch.put(Table::Meta, sync_key(receipt.space), encode_sync(&remembered));
         }
         batch
+    }
+
+    fn is_own(&self, space: SpaceId, id: EntryId) -> bool {
+        let Some(joined) = &self.joined else { return false };
+        let own = joined.key_in(space).id();
+        joined.replica.place_of(id).ok().flatten().is_some_and(|at| at.device == own)
     }
 
     pub(super) fn receipted(&mut self, receipts: &[Receipt], effects: &mut Vec<Effect>) {
@@ -264,6 +211,10 @@ impl App {
         let Some(joined) = &mut self.joined else { return };
         let mut changed = BTreeSet::new();
         for line in &receipt.lines {
+            let own = joined.key_in(receipt.space).id();
+            if joined.replica.place_of(line.id).ok().flatten().is_none_or(|at| at.device != own) {
+                continue;
+            }
             if let Some(place) = joined.replica.place_of(line.id).ok().flatten()
                 && let Some(entry) = joined.replica.entry(place).ok().flatten()
             {
@@ -279,7 +230,8 @@ impl App {
             && let Some(acked_seq) = session.acknowledged(receipt)
             && let Some(state) = session.space(receipt.space)
         {
-            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq };
+            let compared = session.is_compared(receipt.space);
+            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq, compared };
             joined.remembered.insert(receipt.space, remembered);
         }
         effects.push(Effect::Changed(changed));
@@ -318,7 +270,7 @@ impl App {
         let Some(joined) = &self.joined else { return };
         let Some(session) = &joined.session else { return };
         // What is owed to closed spaces goes on the same connection.
-        let owes = joined.duties_due;
+        let owes = joined.duties_due && !self.holds_duties;
         if !owes && self.storing.is_none() && self.waiting.is_empty() && session.is_settled(&joined.replica) {
             effects.push(Effect::Settled { refusal: session.refusal() });
         }
@@ -329,6 +281,9 @@ impl App {
         joined.session = None;
         self.failed_connects = self.failed_connects.saturating_add(1);
         let wait = backoff_ms(self.failed_connects, joined.key.id().as_bytes());
+        // Later by as much as the backoff spreads: all who were asked to wait would else come at the same moment.
+        let asked = std::mem::take(&mut self.asked_to_wait_ms);
+        let wait = if asked > wait { asked.saturating_add(wait) } else { wait };
         effects.push(Effect::ConnectAt(Timestamp(now.0.saturating_add(wait))));
     }
 }
@@ -361,12 +316,6 @@ impl Joined {
         }
         frames
     }
-}
-
-/// Whether something was erased by this, or may have been: one signature of two erases nothing, and confirming it does no
-/// harm.
-fn is_erasure(outcome: &Outcome) -> bool {
-    outcome.kind == Kind::TOMBSTONE && outcome.verdict == Verdict::Present
 }
 
 /// How long to wait before the next try: doubling, at most five minutes, spread by device so that a whole meeting doesn't

@@ -139,6 +139,26 @@ pub(super) fn read_extra(r: &mut Reader<'_>, len: usize) -> Result<Vec<Extra>, C
     Ok(extra)
 }
 
+/// Writes unknown header fields as one map.
+pub(crate) fn write_extra(w: &mut Writer, extra: &[Extra]) {
+    w.map(extra.len());
+    for extra in extra {
+        w.uint(extra.key).raw(&extra.value);
+    }
+}
+
+/// Reads unknown header fields that were written as one map, which is never empty.
+pub(crate) fn decode_extra(bytes: &[u8]) -> Result<Vec<Extra>, CborError> {
+    let mut r = Reader::new(bytes);
+    let count = r.map(EXTRA_FIELDS_MAX)?;
+    if count == 0 {
+        return Err(r.error("unknown fields, or no map for them"));
+    }
+    let extra = read_extra(&mut r, count)?;
+    r.end()?;
+    Ok(extra)
+}
+
 /// Whether one item is written the shortest way. Unknown fields are few and small, so only flat items are allowed in them:
 /// unsigned integers, bytes and texts, whose shortest form is known without looking inside.
 fn is_deterministic(item: &[u8]) -> bool {

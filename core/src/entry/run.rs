@@ -270,10 +270,7 @@ fn encode_entry(entry: &RunEntry, w: &mut Writer) {
         }
     }
     if more == 1 {
-        w.map(entry.extra.len());
-        for extra in &entry.extra {
-            w.uint(extra.key).raw(&extra.value);
-        }
+        super::header::write_extra(w, &entry.extra);
     }
 }
 

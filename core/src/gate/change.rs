@@ -19,12 +19,12 @@ use super::limits;
 use reader::{Reader, write_unsigned};
 pub use refusal::ChangeRefusal;
 
-mod columns;
-mod reader;
+pub(crate) mod columns;
+pub(crate) mod reader;
 mod refusal;
 
-const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
-const KIND_CHANGE: u8 = 1;
+pub(crate) const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+pub(crate) const KIND_CHANGE: u8 = 1;
 const KIND_COMPRESSED_CHANGE: u8 = 2;
 
 /// What a change says about itself, with every count checked against its limit.

@@ -1,14 +1,18 @@
 //! Reading pieces of a log for those who follow it. Works on the store alone: many readers at once, no replica, no document.
 
+mod touched;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::segment::{SEGMENT_BODY_BYTES_MAX, SEGMENT_ITEMS_MAX};
 use super::wire::{Piece, PieceLine};
 use crate::cbor::CborError;
 use crate::entry::{Run, Signature};
 use crate::gate::Verdict;
 use crate::gate::limits::{
-    BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX, ENTRY_ENVELOPE_BYTES, FRAME_BYTES_MAX, RUN_ENVELOPE_BYTES,
+    BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX, ENTRY_ENVELOPE_BYTES, FRAME_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX,
+    RUN_ENVELOPE_BYTES,
 };
 use crate::model::{DeviceId, EntryId, SpaceId};
 use crate::replica::{EntryRow, Hashes, Place, ReplicaError, run_entry};
@@ -17,11 +21,34 @@ use crate::store::{Store, Table};
 
 /// Lines read at a time. A push usually has a handful of entries.
 const LINES_AT_ONCE: usize = 256;
-/// Entries a piece aims at: with envelopes of 60 bytes as much as [`BATCH_BYTES_TARGET`].
-const PIECE_ENTRIES_TARGET: usize = 1024;
-/// Bytes of entries a piece never exceeds, unless one push alone does, which the server's limit on pushes keeps small. Half
-/// a frame, so that envelopes and verdicts fit in too.
-const PIECE_BYTES_MAX: usize = FRAME_BYTES_MAX / 2;
+
+/// How much is read together.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    /// It ends at the first push behind which it has so many items, or bytes of entries.
+    items_target: usize,
+    items_max: usize,
+    bytes_target: usize,
+    /// And before a push with which it would have more bytes, unless that push alone does, which the server's limit on pushes
+    /// keeps small.
+    bytes_max: usize,
+}
+
+/// What one frame carries as it is: with envelopes of 60 bytes as many entries as [`BATCH_BYTES_TARGET`], and never more than
+/// half a frame, so that envelopes and verdicts fit in too.
+const PIECE: Extent = Extent {
+    items_target: 1024,
+    items_max: BATCH_ENTRIES_MAX,
+    bytes_target: BATCH_BYTES_TARGET,
+    bytes_max: FRAME_BYTES_MAX / 2,
+};
+/// What is packed together: with the longest push behind it no more items than a batch may have.
+const SEGMENT: Extent = Extent {
+    items_target: SEGMENT_ITEMS_MAX - PUSH_ENTRIES_MAX,
+    items_max: SEGMENT_ITEMS_MAX,
+    bytes_target: SEGMENT_BODY_BYTES_MAX - 2 * PUSH_BYTES_MAX,
+    bytes_max: SEGMENT_BODY_BYTES_MAX,
+};
 
 /// Why a piece can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -78,21 +105,23 @@ struct Building {
     run_of: BTreeMap<DeviceId, usize>,
     signed: Vec<Option<Signature>>,
     bytes: usize,
+    extent: Extent,
 }
 
 impl Building {
-    fn new(space: SpaceId, epoch: Epoch, from: u64) -> Self {
+    fn new(space: SpaceId, epoch: Epoch, from: u64, extent: Extent) -> Self {
         let piece = Piece { space, epoch, from, runs: Vec::new(), lines: Vec::new(), facts: Vec::new() };
-        Self { piece, run_of: BTreeMap::new(), signed: Vec::new(), bytes: 0 }
+        Self { piece, run_of: BTreeMap::new(), signed: Vec::new(), bytes: 0, extent }
     }
 
     fn has_room_for(&self, push: &[Item], bytes: usize) -> bool {
         self.piece.lines.is_empty()
-            || (self.bytes + bytes <= PIECE_BYTES_MAX && self.piece.lines.len() + push.len() <= BATCH_ENTRIES_MAX)
+            || (self.bytes + bytes <= self.extent.bytes_max
+                && self.piece.lines.len() + push.len() <= self.extent.items_max)
     }
 
     fn is_full(&self) -> bool {
-        self.bytes >= BATCH_BYTES_TARGET || self.piece.lines.len() >= PIECE_ENTRIES_TARGET
+        self.bytes >= self.extent.bytes_target || self.piece.lines.len() >= self.extent.items_target
     }
 
     fn add(&mut self, item: Item, prev: impl FnOnce(Place) -> Result<EntryId, PieceError>) -> Result<(), PieceError> {
@@ -191,7 +220,35 @@ impl PieceReader {
     /// # Errors
     /// When it can't be read.
     pub fn read(&self, space: SpaceId, from: u64) -> Result<Option<Read>, PieceError> {
-        let mut building = Building::new(space, self.epoch, from);
+        self.read_until(space, from, u64::MAX)
+    }
+
+    /// The same, but no further than to number `until`, where something that is packed already begins.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn read_until(&self, space: SpaceId, from: u64, until: u64) -> Result<Option<Read>, PieceError> {
+        Ok(self.read_within(space, from, until, PIECE)?.map(|(read, _)| read))
+    }
+
+    /// The same with as much as one segment packs, and whether more of the log would not have fitted: a segment that is full stays
+    /// as it is, unless something in it is erased.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn read_segment(&self, space: SpaceId, from: u64, until: u64) -> Result<Option<(Read, bool)>, PieceError> {
+        self.read_within(space, from, until, SEGMENT)
+    }
+
+    fn read_within(
+        &self,
+        space: SpaceId,
+        from: u64,
+        until: u64,
+        extent: Extent,
+    ) -> Result<Option<(Read, bool)>, PieceError> {
+        let mut building = Building::new(space, self.epoch, from, extent);
+        let mut full = false;
         let mut head = None;
         let (mut push, mut push_bytes, mut next) = (Vec::new(), 0, from);
         'reading: loop {
@@ -212,6 +269,7 @@ impl PieceReader {
                 push.push(Item { line, entry });
                 let Some(hash) = closes else { continue };
                 if !building.has_room_for(&push, push_bytes) {
+                    full = true;
                     break 'reading;
                 }
                 for item in push.drain(..) {
@@ -219,13 +277,14 @@ impl PieceReader {
                 }
                 push_bytes = 0;
                 head = Some(LogHead { next, hash });
-                if building.is_full() {
+                if building.is_full() || next >= until {
+                    full = building.is_full();
                     break 'reading;
                 }
             }
         }
         match head {
-            Some(head) => Ok(Some(Read { piece: building.finish()?, head })),
+            Some(head) => Ok(Some((Read { piece: building.finish()?, head }, full))),
             None => Ok(None),
         }
     }

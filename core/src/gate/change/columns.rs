@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::{ChangeRefusal, Work, limits};
 
 /// A column is named by its number and the kind of its values, as automerge packs them.
-type Spec = u32;
+pub(crate) type Spec = u32;
 const OBJECT_ACTOR: Spec = 1;
 const OBJECT_COUNTER: Spec = 2;
 const KEY_ACTOR: Spec = 17;
@@ -24,7 +24,7 @@ const PRED_ACTOR: Spec = 113;
 const PRED_COUNTER: Spec = 115;
 /// Every column of a change of ours, in the order in which they are written. Automerge has two more, for
 /// marks (148 and 165). See [`ACTION_MAX`] for why they are refused.
-const SPECS: [Spec; 12] = [
+pub(crate) const SPECS: [Spec; 12] = [
     OBJECT_ACTOR,
     OBJECT_COUNTER,
     KEY_ACTOR,

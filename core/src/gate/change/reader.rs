@@ -5,25 +5,25 @@
 
 use super::ChangeRefusal;
 
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.at >= self.bytes.len()
     }
 
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
-    pub(super) fn take(&mut self, count: u64) -> Result<&'a [u8], ChangeRefusal> {
+    pub(crate) fn take(&mut self, count: u64) -> Result<&'a [u8], ChangeRefusal> {
         let truncated = ChangeRefusal::Truncated { at: self.at };
         let Some(end) = usize::try_from(count).ok().and_then(|count| self.at.checked_add(count)) else {
             return Err(truncated);
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ChangeRefusal> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], ChangeRefusal> {
         let at = self.at;
         self.take(N as u64)?.try_into().map_err(|_| ChangeRefusal::Truncated { at })
     }
@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned LEB128 number.
-    pub(super) fn unsigned(&mut self) -> Result<u64, ChangeRefusal> {
+    pub(crate) fn unsigned(&mut self) -> Result<u64, ChangeRefusal> {
         let at = self.at;
         let (mut value, mut shift) = (0u64, 0u32);
         loop {
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A signed LEB128 number.
-    pub(super) fn signed(&mut self) -> Result<i64, ChangeRefusal> {
+    pub(crate) fn signed(&mut self) -> Result<i64, ChangeRefusal> {
         let at = self.at;
         let (mut value, mut shift, mut before) = (0i64, 0u32, None::<u8>);
         loop {
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Writes the shortest unsigned LEB128 form.
-pub(super) fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;

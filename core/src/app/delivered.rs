@@ -1,0 +1,119 @@
+//! Pieces of the server's log become commits: entries that pass the gate, and the place up to which they were delivered.
+
+use super::erasure::Erasing;
+use super::joined::{encode_sync, is_numbered, sync_key};
+use super::{App, Effect, Then};
+use crate::entry::Kind;
+use crate::gate::Verdict;
+use crate::model::{EntryId, SpaceId};
+use crate::replica::{BatchRefusal, Outcome, Place};
+use crate::store::log::{Epoch, LogHead, LogItem, encode_line};
+use crate::store::{Batch, Table, keys};
+use crate::sync::phone::{Remembered, SessionError};
+use crate::sync::segment::{self, At};
+use crate::sync::wire::{Piece, PieceLine};
+use crate::view::Numbered;
+
+/// A piece that is being committed.
+pub(super) struct Taken {
+    space: SpaceId,
+    /// The epoch, where something was erased that is to be confirmed.
+    erased_in: Option<Epoch>,
+    outcomes: Vec<Outcome>,
+    numbers: Vec<(EntryId, Numbered)>,
+    cursor: LogHead,
+}
+
+impl App {
+    /// A packed piece: unpacked with what this phone has, it is taken like any other.
+    pub(super) fn segment(&mut self, at: At, packed: &[u8], effects: &mut Vec<Effect>) -> Result<(), SessionError> {
+        let joined = self.joined.as_ref().ok_or(SessionError::Frame)?;
+        let replica = &joined.replica;
+        let mut prev_of = |device, seq| match replica.head(at.space, device) {
+            Some(head) if head.seq == seq => Some(head.id),
+            _ => replica.entry(Place { space: at.space, device, seq }).ok().flatten().map(|entry| entry.id),
+        };
+        let piece = segment::unpack(joined.identity.wijk, at, packed, &mut prev_of);
+        self.piece(piece.map_err(|_| SessionError::BadEntries)?, effects)
+    }
+
+    pub(super) fn piece(&mut self, mut piece: Piece, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
+        let joined = self.joined.as_mut().ok_or(SessionError::Frame)?;
+        let session = joined.session.as_ref().ok_or(SessionError::Frame)?;
+        let epoch = session.certificate().epoch;
+        let cursor = session.space(piece.space).ok_or(SessionError::Frame)?.cursor;
+        let acked_seq = session.space(piece.space).map_or(0, |state| state.acked_seq);
+        if piece.epoch != epoch || piece.from != cursor.next {
+            return Err(SessionError::LogDiffers);
+        }
+        let admitted = match joined.replica.admit(piece.space, &piece.take_batch()) {
+            Ok(admitted) => admitted,
+            Err(BatchRefusal::Replica(_)) => return Err(SessionError::NotNow),
+            Err(BatchRefusal::Fork { device, .. }) => return self.give_way(piece.space, device, effects),
+            Err(_) => return Err(SessionError::BadEntries),
+        };
+        let mut placed = admitted.entries.iter();
+        let own_device = joined.key_in(piece.space).id();
+        let (mut head, mut rows, mut numbers) = (cursor, Batch::new(), Vec::new());
+        let count = piece.lines.len();
+        for (at, (line, day, verdict)) in piece.items().enumerate() {
+            let (id, again, shown) = match line {
+                PieceLine::Again(id) => (id, true, true),
+                PieceLine::Next(_) => {
+                    let outcome = placed.next().ok_or(SessionError::BadEntries)?;
+                    let own = outcome.place.device == own_device;
+                    (outcome.id, false, is_numbered(outcome.kind) || own)
+                }
+            };
+            let item = LogItem { id, day, verdict, again };
+            let key = keys::log_line(piece.space, &epoch, head.next);
+            if shown {
+                numbers.push((id, Numbered { number: head.next, day, verdict }));
+            }
+            head = head.after(&item);
+            rows.put(Table::Log, key, encode_line(&item, (at + 1 == count).then_some(&head.hash)));
+        }
+        let compared = session.is_compared(piece.space);
+        let remembered = Remembered { epoch, cursor: head, acked_seq, compared };
+        rows.put(Table::Meta, sync_key(piece.space), encode_sync(&remembered));
+        rows.put(Table::Meta, keys::log_head(piece.space, &epoch), crate::store::log::encode_head(&head));
+        let mut batch = joined.replica.take_rows();
+        let outcomes: Vec<Outcome> = admitted.entries.into_iter().chain(admitted.woken).collect();
+        let erased_in = outcomes.iter().any(is_erasure).then_some(epoch);
+        if let Some(epoch) = erased_in {
+            Erasing::owe(&mut rows, piece.space, epoch, head.next);
+        }
+        batch.append(rows);
+        let taken = Taken { space: piece.space, erased_in, outcomes, numbers, cursor: head };
+        self.commit(batch, Then::Took(Box::new(taken)), effects);
+        Ok(())
+    }
+
+    pub(super) fn took(&mut self, taken: Taken, effects: &mut Vec<Effect>) {
+        let Some(joined) = &mut self.joined else { return };
+        for (id, numbered) in taken.numbers {
+            joined.view.numbered(id, numbered);
+        }
+        if let Some(session) = &mut joined.session {
+            session.delivered(taken.space, taken.cursor);
+            let certificate = session.certificate();
+            let acked_seq = session.space(taken.space).map_or(0, |state| state.acked_seq);
+            let compared = session.is_compared(taken.space);
+            let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq, compared };
+            joined.remembered.insert(taken.space, remembered);
+        }
+        if let Some(epoch) = taken.erased_in {
+            joined.erasing.owes(taken.space, epoch, taken.cursor.next);
+        }
+        let changed = self.show(&taken.outcomes);
+        if !changed.is_empty() {
+            effects.push(Effect::Changed(changed));
+        }
+    }
+}
+
+/// Whether something was erased by this, or may have been: one signature of two erases nothing, and confirming it does no
+/// harm.
+fn is_erasure(outcome: &Outcome) -> bool {
+    outcome.kind == Kind::TOMBSTONE && outcome.verdict == Verdict::Present
+}

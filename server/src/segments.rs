@@ -1,0 +1,296 @@
+//! The segments of a wijk's logs: packed and compressed once, kept in files, sent as the bytes that were stored.
+//!
+//! ```text
+//! segments/list.json       which segments there are, and what they were made of
+//! segments/<hash>.seg      one frame, as it goes over the line, named by its hash
+//! ```
+//! All of it is derived from the store: whatever is missing, damaged or out of date is made anew, and until then phones are sent
+//! pieces. A segment holds bodies, so an erasure takes the files that held them away before it is answered
+//! ([`Segments::refresh`]). Bytes are compared with their name before they are sent. Must never serve a body that the store no
+//! longer has. Next: `packer` makes them.
+
+mod packer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use samenspraak_core::hash::{Hash, tagged};
+use samenspraak_core::model::{SpaceId, WijkId};
+use samenspraak_core::store::log::LogHead;
+use samenspraak_core::store::{Store, erased};
+use samenspraak_core::sync::pieces::{PieceError, PieceReader};
+use serde::{Deserialize, Serialize};
+
+use crate::erased_log::unhex;
+use crate::folder::{hex, write_whole};
+pub use packer::Packer;
+
+/// Name of the folder in a wijk's folder.
+pub const NAME: &str = "segments";
+const LIST: &str = "list.json";
+/// Version of what stands in the list and in the files.
+const LAYOUT: u32 = 1;
+
+/// One segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Segment {
+    /// Number of the first item.
+    from: u64,
+    /// Number behind the last.
+    next: u64,
+    /// Head of the log behind it.
+    head: String,
+    /// Name of the file without its ending.
+    hash: String,
+    /// Bytes of the file.
+    bytes: u64,
+    /// Whether nothing can be added to it.
+    full: bool,
+}
+
+/// What stands in the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct List {
+    layout: u32,
+    epoch: String,
+    /// How many of the store's erasures these segments take account of.
+    erasures: u64,
+    /// By space: up to where of the log it was looked for what was judged anew.
+    looked_at: BTreeMap<String, u64>,
+    /// By space, in the order of the log; where one was taken away there is a gap.
+    segments: BTreeMap<String, Vec<Segment>>,
+}
+
+/// See the module.
+pub struct Segments {
+    dir: PathBuf,
+    wijk: WijkId,
+    reader: PieceReader,
+    store: Arc<dyn Store>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    list: List,
+    /// Grows whenever something was taken away: what was read before must not be published after.
+    taken_away: u64,
+}
+
+/// What is made of one stretch of a log, before it is published.
+struct Made {
+    space: SpaceId,
+    from: u64,
+    head: LogHead,
+    bytes: Vec<u8>,
+    full: bool,
+    /// [`State::taken_away`] before it was read.
+    as_of: u64,
+}
+
+fn name(space: SpaceId) -> String {
+    hex(&space.to_bytes())
+}
+
+fn space_of(name: &str) -> Option<SpaceId> {
+    unhex(name).and_then(|bytes| SpaceId::from_bytes(&bytes))
+}
+
+/// What a file with these bytes is called.
+fn file_name(bytes: &[u8]) -> String {
+    hex(&tagged("samenspraak/segment/v1", 1, |w| {
+        w.bytes(bytes);
+    }))
+}
+
+impl Segment {
+    fn head(&self) -> Option<LogHead> {
+        let hash: Hash = unhex(&self.head)?.try_into().ok()?;
+        Some(LogHead { next: self.next, hash })
+    }
+}
+
+impl Segments {
+    /// Opens the segments in a wijk's folder; nothing in it can be so wrong that it fails. `spaces` are those with a log.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn open(folder: &Path, wijk: WijkId, reader: PieceReader, store: Arc<dyn Store>) -> Result<Self, PieceError> {
+        let dir = folder.join(NAME);
+        let epoch = hex(&reader.epoch());
+        let read = fs::read(dir.join(LIST)).ok().and_then(|bytes| serde_json::from_slice::<List>(&bytes).ok());
+        let read = read.filter(|list| list.layout == LAYOUT && list.epoch == epoch);
+        let count = erased::count(store.as_ref())?;
+        let list = read.filter(|list| list.erasures <= count);
+        let list = list.unwrap_or_else(|| List { layout: LAYOUT, epoch, erasures: count, ..List::default() });
+        let segments = Self { dir, wijk, reader, store, state: Mutex::new(State { list, taken_away: 0 }) };
+        segments.check()?;
+        segments.refresh()?;
+        segments.sweep();
+        Ok(segments)
+    }
+
+    /// Keeps of the list what fits the logs.
+    fn check(&self) -> Result<(), PieceError> {
+        let mut state = self.state();
+        for (key, segments) in &mut state.list.segments {
+            let (space, mut next) = (space_of(key), 0);
+            for segment in std::mem::take(segments) {
+                let fits = segment.from >= next && segment.next > segment.from && self.path(&segment.hash).exists();
+                if let (Some(space), Some(head), true) = (space, segment.head(), fits) {
+                    let empty = LogHead::empty(self.wijk, space, &self.reader.epoch());
+                    if self.reader.had_head(space, &empty, &head)? {
+                        next = segment.next;
+                        segments.push(segment);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The frame that begins at number `from` of a log, and where it ends. What can't be read any more is taken away.
+    #[must_use]
+    pub fn frame(&self, space: SpaceId, from: u64) -> Option<(Vec<u8>, LogHead)> {
+        let segment = {
+            let state = self.state();
+            let segments = state.list.segments.get(&name(space))?;
+            segments.binary_search_by_key(&from, |segment| segment.from).ok().map(|at| segments[at].clone())?
+        };
+        let bytes = fs::read(self.path(&segment.hash)).ok().filter(|bytes| file_name(bytes) == segment.hash);
+        if let (Some(bytes), Some(head)) = (bytes, segment.head()) {
+            return Some((bytes, head));
+        }
+        tracing::warn!(%space, from, "a segment of the log is damaged: it is made anew");
+        self.take_away(&mut self.state(), space, &BTreeSet::from([from]));
+        None
+    }
+
+    /// Number at which the next segment behind `from` begins.
+    #[must_use]
+    pub fn next_after(&self, space: SpaceId, from: u64) -> Option<u64> {
+        let state = self.state();
+        let segments = state.list.segments.get(&name(space))?;
+        segments.get(segments.partition_point(|segment| segment.from <= from)).map(|segment| segment.from)
+    }
+
+    /// Takes account of what was erased and of what was judged anew since it was asked last: segments that hold such items go,
+    /// with their files. Call it after a commit that erased something, before that is answered. Returns whether any went.
+    ///
+    /// # Errors
+    /// When the store can't be read: then nothing is served until it can.
+    pub fn refresh(&self) -> Result<bool, PieceError> {
+        let mut state = self.state();
+        let done = self.refresh_state(&mut state);
+        if done.is_err() {
+            let all = std::mem::take(&mut state.list.segments);
+            state.taken_away += 1;
+            all.values().flatten().for_each(|segment| self.remove(&segment.hash));
+        }
+        done
+    }
+
+    fn refresh_state(&self, state: &mut State) -> Result<bool, PieceError> {
+        let mut touched: BTreeMap<SpaceId, BTreeSet<u64>> = BTreeMap::new();
+        for erasure in erased::since(self.store.as_ref(), state.list.erasures)? {
+            state.list.erasures += 1;
+            let numbers = self.reader.numbers_about(erasure.space, erasure.subject)?;
+            touched.entry(erasure.space).or_default().extend(numbers);
+        }
+        let spaces: Vec<String> = state.list.segments.keys().cloned().collect();
+        for key in spaces {
+            let Some(space) = space_of(&key) else { continue };
+            let from = state.list.looked_at.get(&key).copied().unwrap_or(0);
+            let (numbers, next) = self.reader.judged_again(space, from)?;
+            state.list.looked_at.insert(key, next);
+            touched.entry(space).or_default().extend(numbers);
+        }
+        let mut went = false;
+        for (space, numbers) in touched.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
+            // What is being packed at this moment may hold it too.
+            state.taken_away += 1;
+            went |= self.take_away(state, space, &numbers);
+        }
+        Ok(went)
+    }
+
+    /// Takes the segments away that hold one of these items.
+    fn take_away(&self, state: &mut State, space: SpaceId, numbers: &BTreeSet<u64>) -> bool {
+        let Some(segments) = state.list.segments.get_mut(&name(space)) else { return false };
+        let holds = |segment: &Segment| numbers.range(segment.from..segment.next).next().is_some();
+        let gone: Vec<Segment> = segments.iter().filter(|segment| holds(segment)).cloned().collect();
+        segments.retain(|segment| !holds(segment));
+        if gone.is_empty() {
+            return false;
+        }
+        state.taken_away += 1;
+        self.save(&state.list);
+        gone.iter().for_each(|segment| self.remove(&segment.hash));
+        true
+    }
+
+    fn path(&self, hash: &str) -> PathBuf {
+        self.dir.join(format!("{hash}.seg"))
+    }
+
+    fn remove(&self, hash: &str) {
+        match fs::remove_file(self.path(hash)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::error!(%error, "a segment with erased words can't be removed");
+            }
+            _ => {}
+        }
+    }
+
+    fn save(&self, list: &List) {
+        let saved = serde_json::to_vec_pretty(list).map_err(std::io::Error::other);
+        // Without the list the next start makes all of it anew.
+        if let Err(error) = saved.and_then(|bytes| write_whole(&self.dir.join(LIST), &bytes, true)) {
+            tracing::warn!(%error, "the list of segments can't be written");
+        }
+    }
+
+    /// Adds what was made, in place of what it covers, unless something was taken away since it was read.
+    fn publish(&self, made: &Made) -> bool {
+        let hash = file_name(&made.bytes);
+        let written = fs::create_dir_all(&self.dir).and_then(|()| write_whole(&self.path(&hash), &made.bytes, true));
+        let mut state = self.state();
+        if written.is_err() || state.taken_away != made.as_of {
+            self.remove(&hash);
+            return false;
+        }
+        let segments = state.list.segments.entry(name(made.space)).or_default();
+        let covered = |segment: &Segment| segment.from < made.head.next && segment.next > made.from;
+        let gone: Vec<Segment> = segments.iter().filter(|segment| covered(segment)).cloned().collect();
+        segments.retain(|segment| !covered(segment));
+        let at = segments.partition_point(|segment| segment.from < made.from);
+        let (from, next, head) = (made.from, made.head.next, hex(&made.head.hash));
+        let bytes = made.bytes.len() as u64;
+        segments.insert(at, Segment { from, next, head, hash: hash.clone(), bytes, full: made.full });
+        self.save(&state.list);
+        // Whoever is reading one of them at this moment gets a piece instead.
+        gone.iter().filter(|segment| segment.hash != hash).for_each(|segment| self.remove(&segment.hash));
+        true
+    }
+
+    /// Removes files that no list names: what a kill left behind.
+    fn sweep(&self) {
+        let state = self.state();
+        let named: BTreeSet<String> =
+            state.list.segments.values().flatten().map(|segment| format!("{}.seg", segment.hash)).collect();
+        let Ok(files) = fs::read_dir(&self.dir) else { return };
+        for file in files.flatten() {
+            let file_name = file.file_name().to_string_lossy().into_owned();
+            if file_name != LIST && !named.contains(&file_name) {
+                // What can't be removed now is tried again at the next start.
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What is sent next to whoever follows a log: encoded once, for all connections that stand at the same place.
+//!
+//! Long stretches come from [`Segments`] as they were stored; the end of a log, which a whole meeting reads at the same moment,
+//! is read and encoded by the first connection that asks and kept for the others. Must never hand out a body that was
+//! erased: whoever commits an erasure calls [`Feed::erased`] before it is answered.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Bytes;
+use samenspraak_core::model::SpaceId;
+use samenspraak_core::store::log::LogHead;
+use samenspraak_core::sync::pieces::{PieceError, PieceReader};
+use samenspraak_core::sync::server::HeadSigner;
+use samenspraak_core::sync::wire::Frame;
+
+use crate::segments::Segments;
+
+/// Bytes of encoded pieces that are kept: some pieces of each log that phones follow at the moment.
+const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A frame, and where the log stands behind it.
+#[derive(Clone)]
+pub struct Next {
+    /// The frame's bytes, shared by all connections that send it.
+    pub bytes: Bytes,
+    /// The head behind it.
+    pub head: LogHead,
+}
+
+#[derive(Default)]
+struct Kept {
+    pieces: HashMap<(SpaceId, u64), Next>,
+    bytes: usize,
+    heads: HashMap<SpaceId, (LogHead, Bytes)>,
+    /// Grows with every erasure: what was read before must not be kept after.
+    erasures: u64,
+}
+
+/// See the module.
+pub struct Feed {
+    reader: PieceReader,
+    signer: HeadSigner,
+    segments: Arc<Segments>,
+    kept: Mutex<Kept>,
+}
+
+impl Feed {
+    /// What `reader` reads and `segments` keeps.
+    #[must_use]
+    pub fn new(reader: PieceReader, signer: HeadSigner, segments: Arc<Segments>) -> Self {
+        Self { reader, signer, segments, kept: Mutex::default() }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the logs.
+    #[must_use]
+    pub fn reader(&self) -> &PieceReader {
+        &self.reader
+    }
+
+    /// What comes at `from` of a log, or `None` at its end.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn next(&self, space: SpaceId, from: u64) -> Result<Option<Next>, PieceError> {
+        let erasures = {
+            let kept = self.kept();
+            if let Some(next) = kept.pieces.get(&(space, from)) {
+                return Ok(Some(next.clone()));
+            }
+            kept.erasures
+        };
+        if let Some((bytes, head)) = self.segments.frame(space, from) {
+            return Ok(Some(Next { bytes: bytes.into(), head }));
+        }
+        let until = self.segments.next_after(space, from).unwrap_or(u64::MAX);
+        let Some(read) = self.reader.read_until(space, from, until)? else { return Ok(None) };
+        let next = Next { bytes: Frame::Piece(read.piece).encode().into(), head: read.head };
+        let mut kept = self.kept();
+        if kept.erasures == erasures {
+            if kept.bytes + next.bytes.len() > KEPT_BYTES_MAX {
+                kept.pieces.clear();
+                kept.bytes = 0;
+            }
+            kept.bytes += next.bytes.len();
+            if let Some(before) = kept.pieces.insert((space, from), next.clone()) {
+                kept.bytes -= before.bytes.len();
+            }
+        }
+        Ok(Some(next))
+    }
+
+    /// The signed head of a log: signed once for all that stand there.
+    #[must_use]
+    pub fn signed(&self, space: SpaceId, head: LogHead) -> Bytes {
+        if let Some((known, bytes)) = self.kept().heads.get(&space)
+            && *known == head
+        {
+            return bytes.clone();
+        }
+        let bytes: Bytes = self.signer.current(space, head).encode().into();
+        self.kept().heads.insert(space, (head, bytes.clone()));
+        bytes
+    }
+
+    /// Something was erased: nothing that holds it is sent from here on.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn erased(&self) -> Result<(), PieceError> {
+        {
+            let mut kept = self.kept();
+            kept.erasures += 1;
+            kept.pieces.clear();
+            kept.bytes = 0;
+        }
+        self.segments.refresh().map(|_| ())
+    }
+}
