@@ -19,6 +19,7 @@ pub mod error;
 pub mod folder;
 pub mod local;
 pub mod messages;
+pub mod patrol;
 pub mod phone;
 pub mod recover;
 pub mod replay;

@@ -40,6 +40,7 @@ use crate::config::Settings;
 use crate::epoch::{self, Why};
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which};
+use crate::patrol::Patrols;
 use crate::segments::{Packer, Segments};
 use crate::wijk;
 use connection::Visit;
@@ -144,6 +145,10 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
         showing_older,
         board,
     });
+    let damage = shared.metrics.damage.clone();
+    let patrols = Patrols::start(Arc::clone(&store), move || {
+        damage.inc();
+    })?;
     folder.set_serving(Some(&local))?;
     say!("samenspraak: wijk {} is served at {local}", folder.file().name);
     if let Some(public) = &settings.public_address {
@@ -188,6 +193,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
         stop_signal.end_at_once_when_asked_again();
     }
     signals::stopping();
+    drop(patrols);
     for task in tasks {
         task.abort();
     }

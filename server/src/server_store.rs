@@ -56,6 +56,12 @@ impl ServerStore {
         Ok(store)
     }
 
+    /// The disk below.
+    #[must_use]
+    pub fn disk(&self) -> &DiskStore {
+        &self.disk
+    }
+
     /// The rows.
     #[must_use]
     pub fn rows(&self) -> Arc<dyn Store> {

@@ -1,9 +1,10 @@
 //! How keys of rows are built. Numbers are big-endian, so that rows come in the order of their numbers; ids have fixed
 //! lengths and spaces are never the beginning of another, so that no two keys of different things can be equal.
 
+use super::Table;
 use super::log::Epoch;
 use crate::gate::Verdict;
-use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
+use crate::model::{DeviceId, EntryId, PersonId, SpaceId, SubjectId};
 
 fn join(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
@@ -42,6 +43,17 @@ pub fn after(prefix: &[u8]) -> Vec<u8> {
         end.pop();
     }
     vec![0xff; super::KEY_BYTES_MAX]
+}
+
+/// The rows that replicas, servers and phones read when they open, as tables and beginnings of keys: small facts, what waits,
+/// and the entries of all spaces but the large one. A store that opens in stages answers them first.
+#[must_use]
+pub fn first_rows() -> Vec<(Table, Vec<u8>)> {
+    let whole = [Table::Meta, Table::Pending, Table::Held, Table::Own].map(|table| (table, Vec::new()));
+    let spaces = [SpaceId::Members, SpaceId::Board, SpaceId::Inbox, SpaceId::Ballot].map(space);
+    // Of spaces with an id, all: their keys begin with the number alone.
+    let with_ids = [SpaceId::Circle([0; 16]), SpaceId::Own(PersonId::new([0; 16]))].map(|one| space(one)[..1].to_vec());
+    whole.into_iter().chain(spaces.into_iter().chain(with_ids).map(|prefix| (Table::Entry, prefix))).collect()
 }
 
 /// Row of a subject in `Table::Subject`.

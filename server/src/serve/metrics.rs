@@ -142,7 +142,11 @@ impl Metrics {
         registry.register("drops_held", "Sealed input that is held", self.drops_held.clone());
         let help = "Whether the index had to be built anew when the store was opened";
         registry.register("index_rebuilt", help, self.index_rebuilt.clone());
-        registry.register("damage_found", "Reads that met damaged data", self.damage.clone());
+        registry.register(
+            "damage_found",
+            "Reads that met damaged data, and places that were found damaged in the background",
+            self.damage.clone(),
+        );
         registry.register_with_unit(
             "disk_free",
             "Free on the disk of the data folder",
