@@ -15,7 +15,7 @@ use crate::phone::PhoneArgs;
 use crate::phone::people::PeopleAction;
 use crate::replay::ReplayArgs;
 use crate::wijk::Delivered;
-use crate::{demo, messages, phone, replay, say, serve, verify, wijk};
+use crate::{demo, messages, phone, replay, say, serve, size, verify, wijk};
 
 /// Below the flags of `serve --help`.
 const SERVE_HELP: &str = "\
@@ -119,6 +119,14 @@ enum Top {
     Verify {
         /// Data folder of a wijk or of a phone. Nothing in it is changed.
         folder: PathBuf,
+    },
+    /// Say how large a wijk's data folder is, and of what: spaces, tables, files, months. Nothing in it is changed.
+    Size {
+        /// Data folder of a wijk on which no server runs.
+        folder: PathBuf,
+        /// One JSON object instead of a report.
+        #[arg(long)]
+        json: bool,
     },
     /// A phone in the terminal.
     Phone(PhoneArgs),
@@ -234,6 +242,7 @@ fn dispatch(command: Top) -> Result<(), ProgramError> {
     start_log(&LogSettings::from_environment()?);
     match serving {
         Top::Verify { folder } => verify::run(&folder),
+        Top::Size { folder, json } => size::run(&folder, json),
         Top::Wijk { action: WijkAction::New { folder, name, municipality, code, year, buurten, address } } => {
             let directory = directory(name, municipality, &code, year, &buurten)?;
             let made = wijk::found(&folder, directory, &address)?;
@@ -275,7 +284,7 @@ async fn with_network(command: Top) -> Result<(), ProgramError> {
         Top::Phone(args) => phone::run(args).await,
         Top::Demo { folder, address } => demo::make(&folder, &address),
         Top::Replay(args) => replay::run(args).await,
-        Top::Serve(_) | Top::Wijk { .. } | Top::Verify { .. } => Ok(()),
+        Top::Serve(_) | Top::Wijk { .. } | Top::Verify { .. } | Top::Size { .. } => Ok(()),
     }
 }
 

@@ -13,6 +13,7 @@ mod metrics;
 mod quota;
 pub(crate) mod requests;
 mod signals;
+mod stored;
 mod tls;
 pub mod writer;
 
@@ -139,6 +140,7 @@ pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Res
         tokio::spawn(release_every(settings.hold, Arc::clone(&shared))),
         tokio::spawn(signals::reload(shared.tls.clone())),
         tokio::spawn(signals::watchdog(Arc::clone(&shared))),
+        tokio::spawn(stored::count_again_and_again(store.uncached(), Arc::clone(&shared.metrics))),
     ];
     listeners.serve(&shared);
     signals::ready();

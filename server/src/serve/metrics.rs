@@ -16,6 +16,8 @@ use prometheus_client::registry::{Registry, Unit};
 use samenspraak_core::model::SpaceId;
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
 
+use crate::size::space_name;
+
 /// Bounds of the histogram of flushes, in seconds: a flush of a good disk takes half a millisecond, of a card in a small
 /// computer tens, and a second is a disk in trouble.
 const FLUSH_BOUNDS: [f64; 12] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -58,19 +60,6 @@ pub struct Metrics {
     pub memory: Number,
     /// When the certificate ends, in seconds since 1970; 0 without one.
     pub certificate_ends: Number,
-}
-
-/// What a space is called where nobody may be named.
-fn space_name(space: SpaceId) -> &'static str {
-    match space {
-        SpaceId::Members => "members",
-        SpaceId::Open => "open",
-        SpaceId::Board => "board",
-        SpaceId::Inbox => "inbox",
-        SpaceId::Ballot => "ballot",
-        SpaceId::Circle(_) => "circles",
-        SpaceId::Own(_) => "own",
-    }
 }
 
 fn code_name(code: RefusalCode) -> &'static str {

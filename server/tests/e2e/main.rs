@@ -19,6 +19,7 @@ mod phone_kills;
 mod quiet_sync;
 mod quotas;
 mod server_kills;
+mod sizes;
 mod stopping;
 mod strangers;
 mod tls;
