@@ -11,6 +11,7 @@ mod duties;
 pub mod entropy;
 pub mod erasure;
 mod error;
+pub mod history;
 pub mod identity;
 mod joined;
 pub mod moderate;
@@ -29,6 +30,7 @@ pub use closed::{AnswerItem, OwnSealedItem, SealedItem};
 pub use command::{Command, INVITE_COUNT_MAX, Reply, Sealing};
 pub use erasure::ErasureReport;
 pub use error::CommandError;
+pub use history::BrokenHistory;
 pub use identity::Identity;
 pub use joined::Joined;
 pub use moderate::ModerateCommand;
@@ -129,6 +131,8 @@ pub struct App {
     asked_to_wait_ms: u64,
     /// The store could not be read again after an error.
     unreadable: bool,
+    /// Nothing is written unasked.
+    holds_duties: bool,
 }
 
 /// What is done when a commit is flushed.
@@ -154,6 +158,10 @@ enum Then {
     Dropped(SubjectId),
     /// The server keeps what was confirmed of a space.
     Confirmed(SpaceId),
+    /// Comparisons of frontiers ended.
+    Compared,
+    /// A server showed less than it had signed, and both are kept.
+    Noted,
     /// Receipts; none when only evidence had to be kept.
     Receipted(Vec<crate::sync::wire::Receipt>),
 }
@@ -174,6 +182,7 @@ impl App {
             failed_connects: 0,
             asked_to_wait_ms: 0,
             unreadable: false,
+            holds_duties: false,
         })
     }
 
@@ -191,6 +200,12 @@ impl App {
             }
             None => Ok(0),
         }
+    }
+
+    /// Whether this device writes nothing unasked. A store that was put back from an old copy must hear first what it wrote
+    /// since, or its chains fork.
+    pub fn hold_duties(&mut self, hold: bool) {
+        self.holds_duties = hold;
     }
 
     /// What this phone knows of its wijk, once it has joined.
@@ -217,6 +232,9 @@ impl App {
             && let Some((now, event)) = self.waiting.pop_front()
         {
             self.step(now, event, &mut effects);
+        }
+        if self.storing.is_none() {
+            self.note_compared(&mut effects);
         }
         if self.storing.is_none() {
             self.do_duties(&mut effects);
@@ -273,6 +291,8 @@ impl App {
             }
             Then::Took(taken) => self.took(*taken, effects),
             Then::Receipted(receipts) => self.receipted(&receipts, effects),
+            Then::Compared => {}
+            Then::Noted => self.push_more(effects),
             Then::Confirmed(space) => self.stored_confirmed(space),
         }
         self.settle(effects);
@@ -289,9 +309,9 @@ impl App {
             // They are still due, and done with the next event.
             Then::DidDuties(_) => {}
             // It is said again, and no harm done.
-            Then::Confirmed(_) => {}
+            Then::Confirmed(_) | Then::Compared => {}
             // What the server sent is asked for again later: the cursor stands where it stood.
-            Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) | Then::GaveWay => {
+            Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) | Then::GaveWay | Then::Noted => {
                 effects.push(Effect::Disconnect(SessionError::NotNow))
             }
         }

@@ -38,6 +38,15 @@ reason-card-used = deze kaart is al door een ander toestel gebruikt
 reason-cloned = dit toestel bestaat twee keer. Meld het aan met een nieuwe kaart en schrijf het daar opnieuw.
 reason-other = de wijk kan dit niet lezen. Probeer het opnieuw.
 
+## What a phone says of the wijk's server
+
+server-went-back =
+    Let op: de server van je wijk liet minder zien dan hij eerder had bevestigd. Waarschijnlijk is er een oude kopie teruggezet, of
+    draaien er twee. Je telefoon bewaart het bewijs en heeft teruggebracht wat ontbrak. Zeg dit tegen het bestuur.
+server-began-again =
+    De server van je wijk is opnieuw begonnen, met een nieuwe sleutel die bij jouw wijk hoort. Je telefoon heeft gekeken wat daar
+    ontbrak en bracht dat terug.
+
 ## The terminal phone
 
 phone-joined = Je doet mee met wijk { $wijk }.
@@ -270,6 +279,10 @@ board-not-found = Deze pagina is er niet
 board-not-found-what = Het adres klopt niet, of een bewoner heeft deze inbreng gewist.
 board-stopping = De server stopt
 board-stopping-what = Er is niets bewaard. Start de server opnieuw en herlaad deze pagina.
+board-refilling = De server wordt weer gevuld
+board-refilling-what =
+    De gegevens van deze server waren weg, of ouder dan wat hij eerder had bevestigd. De telefoons van bewoners brengen nu terug
+    wat ontbreekt. Daarom kan het bestuur hier nog niets lezen of besluiten. De beheerder zegt wanneer het weer kan.
 board-broken = Er ging iets mis
 board-broken-what = De gegevens kunnen niet worden gelezen. Vraag de beheerder om in het logboek van de server te kijken.
 

@@ -36,6 +36,8 @@ pub struct Board {
     stopping: watch::Receiver<bool>,
     access: Arc<Access>,
     running: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
+    /// The device must not write yet: phones are bringing back what it may have written before.
+    is_waiting: bool,
 }
 
 impl Board {
@@ -61,7 +63,23 @@ impl Board {
             stopping,
             access: Arc::new(access),
             running: Arc::new(Mutex::new(Some(running))),
+            is_waiting: false,
         })
+    }
+
+    /// A page without a device, while phones refill the server: it says so and nothing else.
+    #[must_use]
+    pub fn waiting(stopping: watch::Receiver<bool>) -> Self {
+        // Nobody ever changes anything, so whoever waits for changes waits until the end.
+        let (_, changed) = watch::channel(0);
+        Self {
+            requests: Arc::new(Mutex::new(None)),
+            changed,
+            stopping,
+            access: Arc::new(Access::new("", Instant::now())),
+            running: Arc::new(Mutex::new(None)),
+            is_waiting: true,
+        }
     }
 
     /// Changes whenever something reads differently.
@@ -98,6 +116,9 @@ impl Board {
     /// A link that opens the page, once and for a limited time, while nobody used it.
     #[must_use]
     pub fn one_time_link(&self, address: &str) -> Option<String> {
+        if self.is_waiting {
+            return None;
+        }
         self.access.link().map(|token| format!("{address}/bestuur/open/{token}"))
     }
 

@@ -9,10 +9,12 @@ use samenspraak_core::membership::card::CardLink;
 use samenspraak_core::model::{AreaCode, Buurt, Directory, Role, Theme};
 
 use crate::config::{Flags, LogForm, LogSettings, Settings};
+use crate::epoch::{self, Why};
 use crate::error::ProgramError;
 use crate::folder::Folder;
 use crate::phone::PhoneArgs;
 use crate::phone::people::PeopleAction;
+use crate::recover::{self, Recovery};
 use crate::replay::ReplayArgs;
 use crate::wijk::Delivered;
 use crate::{demo, messages, phone, replay, say, serve, size, verify, wijk};
@@ -167,6 +169,47 @@ enum WijkAction {
         #[arg(long, default_value = "http://127.0.0.1:7447")]
         address: String,
     },
+    /// Print the root's key, to be kept on paper: from it alone a lost server is made again.
+    RootKey {
+        /// Data folder of the wijk.
+        folder: PathBuf,
+    },
+    /// Make an empty server from the root's key after everything was lost; its phones refill it.
+    Recover(RecoverArgs),
+    /// Say that enough phones have refilled the server: root and board write again.
+    Refilled {
+        /// Data folder of the wijk. Its server must not run.
+        folder: PathBuf,
+    },
+    /// Have the server begin a new epoch when it starts next: phones then compare what they have with it.
+    NewEpoch {
+        /// Data folder of the wijk.
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct RecoverArgs {
+    /// The new folder.
+    folder: PathBuf,
+    /// The wijk: 64 hexadecimal digits, as they stand on every card and on the paper with the root's key.
+    #[arg(long)]
+    wijk: String,
+    /// File with the letters of the root's key.
+    #[arg(long, value_name = "FILE")]
+    root_key: PathBuf,
+    /// Name of the wijk.
+    #[arg(long)]
+    name: String,
+    /// Address at which phones reach the server: the one that stands on their cards.
+    #[arg(long, default_value = "http://127.0.0.1:7447")]
+    address: String,
+    /// A copy of keys/server.json, for a wijk that was made by an older version.
+    #[arg(long, value_name = "FILE")]
+    server_key: Option<PathBuf>,
+    /// A copy of erased.log, so that what was erased stays erased.
+    #[arg(long, value_name = "FILE")]
+    erased: Option<PathBuf>,
 }
 
 /// Roles as they are typed.
@@ -248,6 +291,24 @@ fn dispatch(command: Top) -> Result<(), ProgramError> {
             let made = wijk::found(&folder, directory, &address)?;
             say!("wijk {} made in {}", made.file().wijk, folder.display());
             say!("next: samenspraak serve {0}, and samenspraak invite {0}", folder.display());
+            Ok(())
+        }
+        Top::Wijk { action: WijkAction::RootKey { folder } } => recover::print_root_key(&folder),
+        Top::Wijk { action: WijkAction::Recover(args) } => {
+            let RecoverArgs { folder, wijk, root_key, name, address, server_key, erased } = args;
+            let made = recover::recover(&folder, &Recovery { wijk, root_key, name, address, server_key, erased })?;
+            say!("an empty server of wijk {} made in {}", made.file().wijk, folder.display());
+            say!(
+                "next: samenspraak serve {0}, and when enough phones came, samenspraak wijk refilled {0}",
+                folder.display()
+            );
+            Ok(())
+        }
+        Top::Wijk { action: WijkAction::Refilled { folder } } => recover::refilled(&folder),
+        Top::Wijk { action: WijkAction::NewEpoch { folder } } => {
+            Folder::open(&folder)?;
+            epoch::ask(&folder, Why::Asked)?;
+            say!("the next start of the server begins a new epoch");
             Ok(())
         }
         other => runtime()?.block_on(with_network(other)),

@@ -140,6 +140,14 @@ impl ErasedLog {
         }
     }
 
+    /// Whether these bytes are the whole list of a wijk.
+    ///
+    /// # Errors
+    /// When they are damaged, or another wijk's.
+    pub fn check(path: &Path, wijk: WijkId, bytes: &[u8]) -> Result<(), ProgramError> {
+        parse(path, wijk, bytes).map(|_| ())
+    }
+
     /// What was in it when it was opened, and what was added since.
     #[must_use]
     pub fn erasures(&self) -> &[Erasure] {

@@ -103,6 +103,12 @@ pub enum ProgramError {
     /// What was asked is done, and the answer could not be written.
     #[error("not all of the answer could be written: {0}; what was asked is done")]
     Unsaid(&'static std::io::Error),
+    /// Phones are bringing back what the server lost, and root and board must not write yet.
+    #[error("{}: phones are refilling this wijk; when enough of them came, say `samenspraak wijk refilled`", path.display())]
+    Refilling {
+        /// The folder.
+        path: PathBuf,
+    },
     /// An argument that only the data can judge.
     #[error("{0}")]
     Argument(String),
@@ -120,6 +126,7 @@ impl ProgramError {
             | Self::Tls { .. }
             | Self::Command(_)
             | Self::NotEmpty { .. }
+            | Self::Refilling { .. }
             | Self::Sync(SyncError::Address { .. } | SyncError::Trust { .. } | SyncError::NotJoined) => 2,
             Self::Stopped { .. }
             | Self::Unsaid(_)

@@ -9,6 +9,8 @@
 //! board/         store of the first board device, which the board page writes with; sealed
 //! erased.log     what was erased, to erase it again in an old copy of a store that is put back
 //! serve.json     address of the running server, while it runs
+//! heads.json, new-epoch.json, refilling.json
+//!                where the logs stood, and what a server that lost something does next (`epoch`)
 //! ```
 //! Paths inside are relative, so a folder may be moved or copied. Not here: what the stores hold.
 
@@ -83,7 +85,7 @@ fn unhex<const N: usize>(path: &Path, text: &str) -> Result<[u8; N], ProgramErro
     Ok(bytes)
 }
 
-fn file_error(path: &Path, error: &dyn std::fmt::Display) -> ProgramError {
+pub(crate) fn file_error(path: &Path, error: &dyn std::fmt::Display) -> ProgramError {
     ProgramError::File { path: path.to_owned(), what: error.to_string() }
 }
 
@@ -179,6 +181,15 @@ fn to_json<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, ProgramError
     serde_json::to_vec_pretty(value).map_err(|error| file_error(path, &error))
 }
 
+/// The identity of a server in a file of its keys.
+///
+/// # Errors
+/// When it can't be read.
+pub(crate) fn identity_in(path: &Path) -> Result<[u8; 32], ProgramError> {
+    let file: KeysFile = read_json(path)?;
+    unhex(path, &file.identity_secret)
+}
+
 impl Folder {
     /// Makes a new folder for a wijk; `path` must not exist or be empty. `wijk.json` is written last, by
     /// [`Folder::finish`]: a folder without it was never finished.
@@ -206,6 +217,17 @@ impl Folder {
         let file =
             KeysFile { identity_secret: hex(identity_secret), epoch: hex(epoch), epoch_secret: hex(epoch_secret) };
         let place = path.join("keys/server.json");
+        write_file(&place, &to_json(&place, &file)?, true)
+    }
+
+    /// Writes the key of a new epoch; the server's identity stays.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write_epoch(&self, epoch: &[u8; 16], epoch_secret: &[u8; 32]) -> Result<(), ProgramError> {
+        let place = self.path.join("keys/server.json");
+        let known: KeysFile = read_json(&place)?;
+        let file = KeysFile { epoch: hex(epoch), epoch_secret: hex(epoch_secret), ..known };
         write_file(&place, &to_json(&place, &file)?, true)
     }
 
@@ -419,6 +441,10 @@ pub fn open_store(path: &Path) -> Result<(Arc<DiskStore>, OpenReport), ProgramEr
 fn say_report(path: &Path, report: &OpenReport) {
     if report.torn_bytes_cut > 0 {
         tracing::warn!(store = %path.display(), bytes = report.torn_bytes_cut, "cut back an unfinished write at the end");
+    }
+    if let Some(salvaged) = &report.salvaged {
+        let (frames, partial) = (salvaged.frames_lost(), salvaged.is_partial);
+        tracing::error!(store = %path.display(), frames, partial, "parts of the journal were lost; rows may be missing");
     }
     if let Some(reason) = &report.index_rebuilt {
         tracing::info!(store = %path.display(), frames = report.frames, ?reason, "rebuilt the index from the journal");

@@ -55,6 +55,10 @@ pub fn sync_on(phone: &mut Driver, server: &mut Server, day: u32) -> Result<(), 
                         begun = true;
                         followed.insert(space, head);
                     }
+                    // What stands in this folder is what there is; its other phones say it too.
+                    ServerEffect::WentBack(space, head) => {
+                        tracing::warn!(%space, next = head.next, "this device knows more than this server's log shows");
+                    }
                     ServerEffect::Close(_) => down.push_back(Frame::Bye.encode()),
                 }
             }

@@ -286,6 +286,7 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
         Action::Notes { action } => notes(phone, action),
         Action::Sync { server } => {
             let address = own_address(phone, server)?;
+            let before = print::ServerSeen::of(phone);
             let moved = match phone.sync_once(&address).await {
                 // Who left by an own wish is told that it arrived, not that something failed.
                 Err(SyncError::Refused(RefusalCode::Revoked)) if has_left(phone) => {
@@ -295,6 +296,7 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
                 moved => moved?,
             };
             say!("{} bytes sent, {} bytes received", moved.bytes_up, moved.bytes_down);
+            print::server_news(&before, phone);
             print::list(phone)
         }
         Action::List => print::list(phone),

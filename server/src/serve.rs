@@ -31,13 +31,14 @@ use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
 use samenspraak_core::model::WijkId;
 use samenspraak_core::store::StoreError;
 use samenspraak_core::sync::ServerCertificate;
-use samenspraak_core::sync::server::{Server, ServerError};
+use samenspraak_core::sync::server::ServerError;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::Instrument;
 
 use crate::board::Board;
 use crate::config::Settings;
+use crate::epoch::{self, Why};
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which};
 use crate::segments::{Packer, Segments};
@@ -70,17 +71,34 @@ pub struct Shared {
     metrics: Arc<Metrics>,
     tls: Option<Arc<Tls>>,
     stopping: watch::Receiver<bool>,
+    /// A phone showed that this server's log went back in time.
+    showing_older: watch::Sender<bool>,
     board: Board,
 }
 
-/// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM).
+/// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM). One whose log went back in time begins again in a
+/// new epoch.
 ///
 /// # Errors
 /// When the folder, its stores, the certificate or an address can't be used.
 pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Result<(), ProgramError> {
+    while run_once(&mut folder, &settings, show_card).await? == Ended::WentBack {}
+    Ok(())
+}
+
+/// Why a server ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// It was asked to.
+    Asked,
+    /// A phone showed that its log went back in time.
+    WentBack,
+}
+
+async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> Result<Ended, ProgramError> {
     // First the addresses and the certificate: a busy port must not cost the time of opening everything.
     let tls = settings.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
-    let listeners = Listeners::bind(&settings).await?;
+    let listeners = Listeners::bind(settings).await?;
     let mut stop_signal = Stop::listen()
         .map_err(|source| ProgramError::Store(StoreError::Io { place: "signals of the system".into(), source }))?;
     if let Some(public) = &settings.public_address {
@@ -88,14 +106,17 @@ pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Res
     }
     let folder = &folder;
     let store = Arc::new(folder.server_store()?);
-    let mut server = Server::open(folder.wijk()?, folder.keys()?, store.rows())?;
+    let mut server = epoch::open_server(folder, &store)?;
     wijk::deliver_at_start(folder, &mut server)?;
     let local = format!("http://{}", listeners.local);
     let card = if show_card { wijk::shown_card(folder, &mut server, &local)? } else { None };
-    let board_store = folder.device_store(Which::Board)?;
+    epoch::note_heads(folder.path(), store.rows().as_ref(), &server.certificate().epoch)?;
+    let is_refilling = epoch::refilling(folder.path())?.is_some();
+    let board_store = if is_refilling { None } else { Some(folder.device_store(Which::Board)?) };
 
     let (stop, stopping) = watch::channel(false);
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
+    let certificate_epoch = certificate.epoch;
     let metrics = Arc::new(Metrics::default());
     metrics.index_rebuilt.set(i64::from(store.opened().index_rebuilt.is_some()));
     let segments = Segments::open(folder.path(), wijk, server.reader(), store.rows()).map_err(ServerError::from)?;
@@ -104,7 +125,11 @@ pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Res
     let feed = Arc::new(Feed::new(server.reader(), server.signer(), segments));
     let beside = (Arc::clone(&feed), Arc::clone(&packer), Arc::clone(&metrics));
     let writer = Writer::start(server, folder, Arc::clone(&store), beside)?;
-    let board = Board::start(board_store.rows(), local.clone(), stopping.clone())?;
+    let board = match &board_store {
+        Some(store) => Board::start(store.rows(), local.clone(), stopping.clone())?,
+        None => Board::waiting(stopping.clone()),
+    };
+    let (showing_older, mut shown_older) = watch::channel(false);
     let shared = Arc::new(Shared {
         wijk,
         certificate,
@@ -117,6 +142,7 @@ pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Res
         metrics,
         tls,
         stopping: stopping.clone(),
+        showing_older,
         board,
     });
     folder.set_serving(Some(&local))?;
@@ -129,6 +155,11 @@ pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Res
     if let Some(link) = shared.board.one_time_link(page) {
         let minutes = crate::board::LINK_LIFE.as_secs() / 60;
         say!("samenspraak: board page {link} (works once, for {minutes} minutes; on this machine {local}/bestuur)");
+    }
+    if is_refilling {
+        say!(
+            "samenspraak: the board page is closed while phones refill this server, until `samenspraak wijk refilled`"
+        );
     }
     if let Some(card) = card {
         say!("samenspraak: join with this card; the next start shows another one when it is used");
@@ -144,11 +175,20 @@ pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Res
     ];
     listeners.serve(&shared);
     signals::ready();
+    let mut ended_by = Ended::Asked;
     tokio::select! {
         () = stop_signal.asked() => tracing::info!("stopping"),
+        Ok(()) = async { shown_older.wait_for(|shown| *shown).await.map(drop) } => {
+            tracing::error!("this log went back in time: beginning again in a new epoch");
+            ended_by = Ended::WentBack;
+            epoch::set_refilling(folder.path(), Why::WentBack)?;
+            epoch::ask(folder.path(), Why::WentBack)?;
+        }
         () = shared.writer.failed() => tracing::error!("stopping: the store failed"),
     }
-    stop_signal.end_at_once_when_asked_again();
+    if ended_by == Ended::Asked {
+        stop_signal.end_at_once_when_asked_again();
+    }
     signals::stopping();
     for task in tasks {
         task.abort();
@@ -160,16 +200,19 @@ pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Res
     let failure = shared.writer.stop().await;
     tokio::task::block_in_place(|| packer.stop());
     folder.set_serving(None)?;
-    board_store.close()?;
+    board_store.iter().try_for_each(|store| store.close())?;
     if let Some(error) = failure {
         return Err(error);
+    }
+    if ended_by == Ended::Asked {
+        epoch::note_heads(folder.path(), store.rows().as_ref(), &certificate_epoch)?;
     }
     store.close()?;
     if store.has_erased() {
         wijk::erase_in_root(folder);
     }
     tracing::info!("stopped");
-    Ok(())
+    Ok(ended_by)
 }
 
 /// Where the server listens.

@@ -71,7 +71,7 @@ impl ServerStore {
     /// What opening its files found.
     #[must_use]
     pub fn opened(&self) -> OpenReport {
-        self.opened
+        self.opened.clone()
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {

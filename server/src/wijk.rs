@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use samenspraak_core::app::entropy::Entropy;
 use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
@@ -13,6 +14,7 @@ use crate::board::access::is_loopback_name;
 use crate::client::{Driver, SyncError, entropy};
 use crate::date::today;
 use crate::device::DeviceStore;
+use crate::epoch;
 use crate::error::ProgramError;
 use crate::folder::{self, Folder, LAYOUT, Which, WijkFile};
 use crate::local;
@@ -40,7 +42,10 @@ impl Founding {
     pub fn begin(path: &Path, directory: Directory, address: &str, day: u32) -> Result<Self, ProgramError> {
         crate::client::sync_address(address)?;
         Folder::begin(path)?;
-        let (identity, epoch_secret, random) = (entropy(), entropy(), entropy());
+        // The root's key is the first that follows from the randomness of founding, and the server's identity follows from it.
+        let founding = entropy();
+        let identity = epoch::identity_of(&Entropy::new(founding).bytes());
+        let (epoch_secret, random) = (entropy(), entropy());
         let mut epoch = [0; 16];
         epoch.copy_from_slice(&random[..16]);
         Folder::write_keys(path, &identity, &epoch, &epoch_secret)?;
@@ -50,7 +55,7 @@ impl Founding {
         let mut root = Driver::open(root_store.rows())?;
         let server_key = Key::from_secret(&identity).id();
         let name = directory.name.clone();
-        root.command(Command::Found { directory, server: server_key, address: address.to_owned() })?;
+        root.command_with(founding, Command::Found { directory, server: server_key, address: address.to_owned() })?;
         let wijk = joined_wijk(&root)?;
         let keys = samenspraak_core::sync::server::ServerKeys {
             identity: Key::from_secret(&identity),
@@ -139,11 +144,20 @@ pub enum Delivered {
     WhenServerStarts,
 }
 
+/// While phones bring back what is missing the root writes nothing: its chain would split.
+fn may_write(folder: &Folder) -> Result<(), ProgramError> {
+    match epoch::refilling(folder.path())? {
+        Some(_) => Err(ProgramError::Refilling { path: folder.path().to_owned() }),
+        None => Ok(()),
+    }
+}
+
 /// Makes cards, and brings them to the server: over its socket while it runs, into its store while it doesn't.
 ///
 /// # Errors
 /// When the folder is no wijk's, or cards can't be saved.
 pub async fn invite(folder: &Folder, role: Role, count: usize) -> Result<(Vec<CardLink>, Delivered), ProgramError> {
+    may_write(folder)?;
     let store = folder.device_store(Which::Root)?;
     let mut root = Driver::open(store.rows())?;
     let wijk = folder.wijk()?;
@@ -162,6 +176,7 @@ pub async fn as_root(
     folder: &Folder,
     work: impl FnOnce(&mut Driver) -> Result<(), ProgramError>,
 ) -> Result<Delivered, ProgramError> {
+    may_write(folder)?;
     let store = folder.device_store(Which::Root)?;
     let mut root = Driver::open(store.rows())?;
     let result = match deliver(folder, &mut root).await {
@@ -190,8 +205,9 @@ async fn deliver(folder: &Folder, root: &mut Driver) -> Result<Delivered, Progra
     }
     match folder.server_store() {
         Ok(store) => {
-            let mut server = Server::open(folder.wijk()?, folder.keys()?, store.rows())?;
+            let mut server = epoch::open_server(folder, &store)?;
             local::sync(root, &mut server)?;
+            epoch::note_heads(folder.path(), store.rows().as_ref(), &server.certificate().epoch)?;
             store.close()?;
             Ok(Delivered::AtServer)
         }
@@ -206,6 +222,9 @@ async fn deliver(folder: &Folder, root: &mut Driver) -> Result<Delivered, Progra
 /// # Errors
 /// When a store fails.
 pub fn deliver_at_start(folder: &Folder, server: &mut Server) -> Result<(), ProgramError> {
+    if epoch::refilling(folder.path())?.is_some() {
+        return Ok(());
+    }
     match folder.device_store(Which::Root) {
         Ok(store) => {
             let mut root = Driver::open(store.rows())?;
@@ -244,6 +263,9 @@ pub fn shown_card(folder: &Folder, server: &mut Server, local: &str) -> Result<O
         && server.members().joined_with(secret.public(wijk)).is_none()
     {
         return Ok(Some(link(secret)));
+    }
+    if epoch::refilling(folder.path())?.is_some() {
+        return Ok(None);
     }
     let store = match folder.device_store(Which::Root) {
         Ok(store) => store,

@@ -73,7 +73,8 @@ impl App {
             head = head.after(&item);
             rows.put(Table::Log, key, encode_line(&item, (at + 1 == count).then_some(&head.hash)));
         }
-        let remembered = Remembered { epoch, cursor: head, acked_seq };
+        let compared = session.is_compared(piece.space);
+        let remembered = Remembered { epoch, cursor: head, acked_seq, compared };
         rows.put(Table::Meta, sync_key(piece.space), encode_sync(&remembered));
         rows.put(Table::Meta, keys::log_head(piece.space, &epoch), crate::store::log::encode_head(&head));
         let mut batch = joined.replica.take_rows();
@@ -97,7 +98,8 @@ impl App {
             session.delivered(taken.space, taken.cursor);
             let certificate = session.certificate();
             let acked_seq = session.space(taken.space).map_or(0, |state| state.acked_seq);
-            let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq };
+            let compared = session.is_compared(taken.space);
+            let remembered = Remembered { epoch: certificate.epoch, cursor: taken.cursor, acked_seq, compared };
             joined.remembered.insert(taken.space, remembered);
         }
         if let Some(epoch) = taken.erased_in {

@@ -17,6 +17,9 @@ use crate::store::{Batch, Table};
 impl App {
     /// Does what is owed, if nothing else is being stored.
     pub(super) fn do_duties(&mut self, effects: &mut Vec<Effect>) {
+        if self.holds_duties {
+            return;
+        }
         let Some(joined) = self.joined.as_mut().filter(|joined| joined.duties_due) else { return };
         joined.duties_due = false;
         match joined.duties() {

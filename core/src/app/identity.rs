@@ -44,6 +44,35 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
+    /// The root of a wijk whose store is gone, from its signing key alone. Its chain comes back with a sync, and before that
+    /// nothing may be written with it: its chain would fork. Other secrets of it are new, from `entropy`.
+    #[must_use]
+    pub fn of_root(wijk: WijkId, signing_secret: [u8; 32], server: String, entropy: [u8; 32]) -> Self {
+        let mut entropy = super::entropy::Entropy::new(entropy);
+        Self {
+            wijk,
+            signing_secret,
+            encryption_secret: entropy.bytes(),
+            person: crate::entry::codec::person_of(wijk, Key::from_secret(&signing_secret).id()),
+            person_secret: entropy.bytes(),
+            server,
+            other_secrets: Vec::new(),
+        }
+    }
+
+    /// Makes an empty store this device's.
+    ///
+    /// # Errors
+    /// When it is another's already, or can't be written.
+    pub fn write(&self, store: &dyn Store) -> Result<(), ReplicaError> {
+        if store.get(Table::Meta, IDENTITY_KEY)?.is_some() {
+            return Err(ReplicaError::Contradiction { what: "a store of a device that is to be another's" });
+        }
+        let mut batch = crate::store::Batch::new();
+        batch.put(Table::Meta, IDENTITY_KEY, self.encode());
+        Ok(store.commit(&batch)?)
+    }
+
     /// The signing key.
     #[must_use]
     pub fn key(&self) -> Key {

@@ -7,6 +7,7 @@ use automerge::Automerge;
 
 use super::Identity;
 use super::erasure::Erasing;
+use super::history::{self, BrokenHistory};
 use super::own::OwnSealed;
 use crate::cbor::{Reader, Writer};
 use crate::document;
@@ -58,6 +59,8 @@ pub struct Joined {
     pub(super) opened: BTreeMap<SubjectId, SealedWords>,
     /// Whether something changed that may leave this device something to do in closed spaces.
     pub(super) duties_due: bool,
+    /// Heads of logs that the server signed and could not show later.
+    pub(super) broken: Vec<BrokenHistory>,
     /// Words of contributions as of so many entries, so that a list doesn't open every document again.
     words: BTreeMap<SubjectId, (usize, Content)>,
 }
@@ -83,6 +86,7 @@ impl Joined {
             own: BTreeMap::new(),
             opened: BTreeMap::new(),
             duties_due: true,
+            broken: Vec::new(),
             words: BTreeMap::new(),
         })
     }
@@ -98,6 +102,7 @@ impl Joined {
         joined.read_sync()?;
         joined.read_own()?;
         joined.read_unconfirmed()?;
+        joined.broken = history::read(store.as_ref())?;
         Ok(Some(joined))
     }
 
@@ -380,15 +385,21 @@ fn decode_receipt_line(id: EntryId, bytes: &[u8]) -> Result<ReceiptLine, crate::
 
 pub(super) fn encode_sync(remembered: &Remembered) -> Vec<u8> {
     let mut w = Writer::new();
-    w.array(4).bytes(&remembered.epoch).uint(remembered.cursor.next).bytes(&remembered.cursor.hash);
-    w.uint(remembered.acked_seq);
+    w.array(4 + usize::from(!remembered.compared)).bytes(&remembered.epoch);
+    w.uint(remembered.cursor.next).bytes(&remembered.cursor.hash).uint(remembered.acked_seq);
+    // Only while a comparison is owed is there a fifth item.
+    if !remembered.compared {
+        w.bool(false);
+    }
     w.finish()
 }
 
 fn decode_sync(bytes: &[u8]) -> Result<Remembered, crate::cbor::CborError> {
     let mut r = Reader::new(bytes);
-    r.array_of(4)?;
+    let owes = r.array(5)? == 5;
     let epoch = r.exact()?;
     let cursor = LogHead { next: r.uint()?, hash: r.exact()? };
-    Ok(Remembered { epoch, cursor, acked_seq: r.uint()? })
+    let acked_seq = r.uint()?;
+    let compared = if owes { r.bool()? } else { true };
+    Ok(Remembered { epoch, cursor, acked_seq, compared })
 }

@@ -1,11 +1,12 @@
 //! What the app does with frames: check, commit, and only then believe and show.
 
+use super::history::signed_head_key;
 use super::joined::{encode_receipt_line, encode_sync, sync_key};
 use super::own::Stage;
 use super::{App, Effect, Joined, Then, Timestamp};
 use crate::gate::Verdict;
 use crate::hash::Hash;
-use crate::model::{DeviceId, SpaceId};
+use crate::model::{DeviceId, EntryId, SpaceId};
 use crate::seal::{SealPublic, seal_drop};
 use crate::store::{Batch, Table, keys};
 use crate::sync::phone::{Remembered, Session, SessionError};
@@ -62,7 +63,13 @@ impl App {
             Frame::Current { .. } => self.current(&frame, effects),
             Frame::Restart { space, epoch } => {
                 session.restart(space, epoch)?;
+                self.went_back(space, effects);
+                Ok(())
+            }
+            Frame::Wanted { space, chains, holes, last } => {
+                session.wanted(space, &chains, holes, last, &joined.replica)?;
                 self.push_more(effects);
+                self.settle(effects);
                 Ok(())
             }
             Frame::Refused { push, space, code, expected_seq } => {
@@ -96,6 +103,8 @@ impl App {
             | Frame::Prove { .. }
             | Frame::Subscribe { .. }
             | Frame::Push { .. }
+            | Frame::Frontier { .. }
+            | Frame::Shown { .. }
             | Frame::Drop { .. } => Err(SessionError::Frame),
         }
     }
@@ -132,6 +141,7 @@ impl App {
         // Once all of `members` is here, so is what the wijk says of its server: receipts that waited for that count now.
         let receipts = if space == SpaceId::Members { session.proven(&joined.replica)? } else { Vec::new() };
         let mut batch = self.evidence(space, frame);
+        batch.append(self.complete_history(space, frame));
         for receipt in &receipts {
             batch.append(self.receipt_rows(receipt));
         }
@@ -148,7 +158,7 @@ impl App {
     /// which nothing changed writes nothing.
     fn evidence(&self, space: SpaceId, frame: &Frame) -> Batch {
         let mut batch = Batch::new();
-        let key = [b"signed-head/".as_slice(), &space.to_bytes()].concat();
+        let key = signed_head_key(space);
         let bytes = frame.encode();
         let known = self.store.get(Table::Meta, &key).ok().flatten();
         if known.as_ref() != Some(&bytes) {
@@ -163,6 +173,9 @@ impl App {
     fn receipt_rows(&self, receipt: &Receipt) -> Batch {
         let mut batch = Batch::new();
         for line in &receipt.lines {
+            if !self.is_own(receipt.space, line.id) {
+                continue;
+            }
             batch.put(Table::Receipt, line.id.as_bytes().as_slice(), encode_receipt_line(line));
         }
         if let Some(first) = receipt.lines.first() {
@@ -174,10 +187,17 @@ impl App {
             && let (Some(end), Some(state)) = (session.end_of(receipt.push), session.space(receipt.space))
         {
             let acked_seq = state.acked_seq.max(end);
-            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq };
+            let compared = session.is_compared(receipt.space);
+            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq, compared };
             batch.put(Table::Meta, sync_key(receipt.space), encode_sync(&remembered));
         }
         batch
+    }
+
+    fn is_own(&self, space: SpaceId, id: EntryId) -> bool {
+        let Some(joined) = &self.joined else { return false };
+        let own = joined.key_in(space).id();
+        joined.replica.place_of(id).ok().flatten().is_some_and(|at| at.device == own)
     }
 
     pub(super) fn receipted(&mut self, receipts: &[Receipt], effects: &mut Vec<Effect>) {
@@ -191,6 +211,10 @@ impl App {
         let Some(joined) = &mut self.joined else { return };
         let mut changed = BTreeSet::new();
         for line in &receipt.lines {
+            let own = joined.key_in(receipt.space).id();
+            if joined.replica.place_of(line.id).ok().flatten().is_none_or(|at| at.device != own) {
+                continue;
+            }
             if let Some(place) = joined.replica.place_of(line.id).ok().flatten()
                 && let Some(entry) = joined.replica.entry(place).ok().flatten()
             {
@@ -206,7 +230,8 @@ impl App {
             && let Some(acked_seq) = session.acknowledged(receipt)
             && let Some(state) = session.space(receipt.space)
         {
-            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq };
+            let compared = session.is_compared(receipt.space);
+            let remembered = Remembered { epoch: receipt.epoch, cursor: state.cursor, acked_seq, compared };
             joined.remembered.insert(receipt.space, remembered);
         }
         effects.push(Effect::Changed(changed));
@@ -245,7 +270,7 @@ impl App {
         let Some(joined) = &self.joined else { return };
         let Some(session) = &joined.session else { return };
         // What is owed to closed spaces goes on the same connection.
-        let owes = joined.duties_due;
+        let owes = joined.duties_due && !self.holds_duties;
         if !owes && self.storing.is_none() && self.waiting.is_empty() && session.is_settled(&joined.replica) {
             effects.push(Effect::Settled { refusal: session.refusal() });
         }

@@ -55,6 +55,10 @@ pub const SEQ_MAX: u64 = 1 << 24;
 /// Entries of one batch: a push, or a piece of a log. A phone that wrote this many in one evening sends two.
 pub const BATCH_ENTRIES_MAX: usize = 4096;
 
+/// Entries of one packed segment of a log, which only phones take: twice a batch, because the fewer segments, the fewer closing
+/// signatures. Admitting so many takes some 6 MB and a tenth of a second.
+pub const SEGMENT_ENTRIES_MAX: usize = 2 * BATCH_ENTRIES_MAX;
+
 /// Entries of one push. A piece of the log ends where a push ended: with what may have waited for it, and with what stood
 /// in the piece before, it must stay within [`BATCH_ENTRIES_MAX`], or nobody could read the log any more.
 pub const PUSH_ENTRIES_MAX: usize = BATCH_ENTRIES_MAX / 4;
@@ -68,6 +72,11 @@ pub const RUN_ENVELOPE_BYTES: usize = 140;
 /// Bytes of bodies and fields of newer apps in one push: a batch at its target and one largest body behind it, with room to spare. For the same reason it must
 /// stay far below [`FRAME_BYTES_MAX`].
 pub const PUSH_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes, measured with [`ENTRY_ENVELOPE_BYTES`] for each entry, of a push that carries what others wrote in the order of a log.
+/// A phone can cut such a push only where it holds a signature, which is where a piece that it took ended for that device. So it
+/// takes as much as a piece can have, and what a piece made of it can have is no more: half a frame.
+pub const RELAYED_BYTES_MAX: usize = FRAME_BYTES_MAX / 2;
 
 /// Bytes of bodies that one batch aims at; a batch ends at the first closing signature behind it. Small enough to be sent
 /// again when a weak connection breaks, large enough that one signature and one flush serve many entries.

@@ -13,7 +13,7 @@ use crate::entry::codec::{Opening, Record};
 use crate::entry::run::{Cursor, Rebuilt, RunError};
 use crate::entry::{Header, Kind, Run, Salt, Signature, sign};
 use crate::gate::body::{Judgement, SubjectState, is_document};
-use crate::gate::limits::BATCH_ENTRIES_MAX;
+use crate::gate::limits::{BATCH_ENTRIES_MAX, SEGMENT_ENTRIES_MAX};
 use crate::gate::{Dep, Reason, Verdict, rules};
 use crate::membership::Members;
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
@@ -192,7 +192,9 @@ impl Replica {
     /// Computes headers and ids in log order and checks everything that is the carrier's responsibility.
     fn rebuild(&self, space: SpaceId, batch: &RunBatch) -> Result<Vec<Rebuilt>, BatchRefusal> {
         let count: usize = batch.runs.iter().map(|run| run.entries.len()).sum();
-        if count > BATCH_ENTRIES_MAX || (!batch.order.is_empty() && batch.order.len() != count) {
+        // Only a server's log is packed so far, and only phones read it.
+        let most = if self.side == Side::Server { BATCH_ENTRIES_MAX } else { SEGMENT_ENTRIES_MAX };
+        if count > most || (!batch.order.is_empty() && batch.order.len() != count) {
             return Err(BatchRefusal::Form);
         }
         let devices: BTreeSet<DeviceId> = batch.runs.iter().map(|run| run.device).collect();
@@ -300,6 +302,12 @@ fn place(
         let row = txn.entry(at)?.ok_or(ReplicaError::Contradiction { what: "a chain has a gap" })?;
         if row.kept != Kept::Absent || entry.body.is_none() {
             let verdict = row.kept.verdict();
+            // Runs end elsewhere in the log of another epoch. Only where a signature is held can a chain be handed on.
+            if row.signature.is_none()
+                && let Some(signature) = signature.filter(|signature| sign::verify_entry(device, row.id, signature))
+            {
+                txn.put(Table::Entry, at.encode(), EntryRow { signature: Some(signature), ..row.clone() }.encode());
+            }
             admitted.entries.push(Outcome {
                 place: at,
                 id: row.id,
@@ -338,7 +346,7 @@ fn place(
         extra: entry.header.extra,
     };
     let verdict = row.kept.verdict();
-    txn.put(Table::Entry, at.encode(), row.encode());
+    txn.put_entry(at, &row, news == News::Again);
     if news == News::Placed {
         txn.put(Table::EntryId, entry.id.as_bytes().to_vec(), at.encode());
         txn.set_head(space, device, Head { seq, id: entry.id });

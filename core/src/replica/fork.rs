@@ -51,6 +51,7 @@ impl Replica {
             batch.delete(Table::Entry, at.encode());
             batch.delete(Table::EntryId, row.id.as_bytes().as_slice());
             batch.delete(Table::Pending, at.encode());
+            batch.delete(Table::Meta, keys::hole(space, device, seq));
             batch.delete(Table::Subject, keys::subject_entry(space, row.subject, device, seq));
             let is_creator = |subject: super::SubjectRow| subject.creator == Some((device, seq));
             if row.creates && self.subject(space, row.subject)?.is_some_and(is_creator) {

@@ -84,6 +84,20 @@ impl<'r> Txn<'r> {
         self.rows.insert((table, key), None);
     }
 
+    /// Writes the row of an entry, and keeps the list of bodies that are missing. `was_hole`: this one was among them.
+    pub(super) fn put_entry(&mut self, at: Place, row: &EntryRow, was_hole: bool) {
+        let is_hole = row.kept == Kept::Absent;
+        if is_hole || was_hole {
+            let key = keys::hole(at.space, at.device, at.seq);
+            if is_hole {
+                self.put(Table::Meta, key, row.id.as_bytes().to_vec());
+            } else {
+                self.delete(Table::Meta, key);
+            }
+        }
+        self.put(Table::Entry, at.encode(), row.encode());
+    }
+
     pub(super) fn head(&self, space: SpaceId, device: DeviceId) -> Option<Head> {
         self.heads.get(&(space, device)).copied().or_else(|| self.replica.head(space, device))
     }
@@ -276,8 +290,9 @@ impl<'r> Txn<'r> {
             if let Some(mut entry) = self.entry(place)?
                 && entry.kind != Kind::TOMBSTONE
             {
+                let was_hole = entry.kept == Kept::Absent;
                 entry.kept = Kept::Erased;
-                self.put(Table::Entry, place.encode(), entry.encode());
+                self.put_entry(place, &entry, was_hole);
                 self.stop_waiting(place)?;
             }
         }

@@ -123,7 +123,7 @@ pub(super) fn wake_all(
             // its carrier's fault: the place is a hole again, for somebody else to fill.
             let salt = if row.creates || row.kind == Kind::TOMBSTONE { None } else { txn.salt(at.space, row.subject) };
             if salt.is_some_and(|salt| body_hash(&salt, at.device, at.seq, &body) != row.body_hash) {
-                txn.put(Table::Entry, at.encode(), EntryRow { kept: Kept::Absent, ..row }.encode());
+                txn.put_entry(at, &EntryRow { kept: Kept::Absent, ..row }, false);
                 continue;
             }
             let rebuilt = rebuild(txn, at, &row, body);

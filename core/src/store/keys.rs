@@ -135,13 +135,29 @@ pub fn numbers_of(space: SpaceId, epoch: &Epoch, id: EntryId) -> Vec<u8> {
 /// Row of a log head in `Table::Meta`.
 #[must_use]
 pub fn log_head(space: SpaceId, epoch: &Epoch) -> Vec<u8> {
-    join(&[b"log-head/", &space.to_bytes(), epoch])
+    join(&[LOG_HEADS, &space.to_bytes(), epoch])
 }
+
+/// The beginning of all rows of [`log_head`].
+pub const LOG_HEADS: &[u8] = b"log-head/";
 
 /// Row that says up to where of a log a device confirmed erasures, in `Table::Meta`.
 #[must_use]
 pub fn confirmed(space: SpaceId, epoch: &Epoch, device: DeviceId) -> Vec<u8> {
     join(&[b"confirmed/", &space.to_bytes(), epoch, device.as_bytes()])
+}
+
+/// Row that says that the body of the entry at a place is missing without having been erased, in `Table::Meta`; its value is
+/// the entry's id.
+#[must_use]
+pub fn hole(space: SpaceId, device: DeviceId, seq: u64) -> Vec<u8> {
+    join(&[b"hole/", &entry(space, device, seq)])
+}
+
+/// The beginning of all rows of [`hole`] of one space.
+#[must_use]
+pub fn holes(space: SpaceId) -> Vec<u8> {
+    join(&[b"hole/", &space.to_bytes()])
 }
 
 /// Row of a chain's head in `Table::Meta`.

@@ -6,18 +6,20 @@
 
 mod drops;
 mod erasures;
+mod refill;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use drops::Drops;
 pub use erasures::Erasures;
+use refill::Comparison;
 
 use super::wire::{Frame, Receipt, RefusalCode};
 use super::{ServerCertificate, head_message, prove_message, receipt_message};
 use crate::entry::sign::{self, Key};
 use crate::gate::limits::{BATCH_BYTES_TARGET, PUSH_ENTRIES_MAX};
 use crate::model::{DeviceId, SpaceId, WijkId};
-use crate::replica::{Hashes, Place, Replica, ReplicaError, RunBatch};
+use crate::replica::{Hashes, Place, Relayed, Replica, ReplicaError, RunBatch};
 use crate::store::log::{Epoch, LogHead};
 
 /// Spaces that every phone follows. Others come with what it writes there: a closed space begins with the enrolment of a
@@ -76,14 +78,39 @@ pub struct SpaceState {
     pub hashes: Hashes,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct InFlight {
     push: u64,
     space: SpaceId,
-    first_seq: u64,
-    end_seq: u64,
+    sent: Sent,
     /// A receipt came; it is being stored, or waits until the server is proven.
     answered: bool,
+}
+
+/// What a push carries.
+#[derive(Debug)]
+enum Sent {
+    /// Own entries from one sequence number to before another.
+    Own { first_seq: u64, end_seq: u64 },
+    /// What the server lacked, whoever wrote it.
+    Relayed(Relayed),
+}
+
+impl InFlight {
+    fn is_relayed(&self) -> bool {
+        matches!(self.sent, Sent::Relayed(_))
+    }
+
+    /// Own entries before this stand in its receipt, where those before `acked_seq` stand in others.
+    fn own_end(&self, device: DeviceId, acked_seq: u64) -> u64 {
+        match &self.sent {
+            Sent::Own { end_seq, .. } => acked_seq.max(*end_seq),
+            Sent::Relayed(relayed) => {
+                let own = relayed.places.iter().filter(|at| at.device == device);
+                own.fold(acked_seq, |acked, at| if at.seq == acked { acked + 1 } else { acked })
+            }
+        }
+    }
 }
 
 /// See the module.
@@ -99,6 +126,7 @@ pub struct Session {
     unproven: Vec<Receipt>,
     drops: Drops,
     erasures: Erasures,
+    comparisons: BTreeMap<SpaceId, Comparison>,
 }
 
 /// What a phone remembers of a space between connections.
@@ -110,6 +138,8 @@ pub struct Remembered {
     pub cursor: LogHead,
     /// Own entries before this one stand in receipts.
     pub acked_seq: u64,
+    /// Whether what this phone holds was compared with what the server has in this epoch, or came from there.
+    pub compared: bool,
 }
 
 impl Session {
@@ -141,6 +171,7 @@ impl Session {
             unproven: Vec::new(),
             drops: Drops::default(),
             erasures: Erasures::default(),
+            comparisons: BTreeMap::new(),
         };
         session.begin_spaces(replica, remembered);
         let proof = key.sign(&prove_message(*wijk, certificate.epoch_key, nonce));
@@ -161,8 +192,15 @@ impl Session {
             if !EVERYBODY.contains(&space) && replica.head(space, device).is_none() {
                 continue;
             }
-            let known = remembered.get(&space).filter(|known| known.epoch == self.certificate.epoch);
-            let acked_seq = known.map_or(0, |known| known.acked_seq);
+            let before = remembered.get(&space);
+            let known = before.filter(|known| known.epoch == self.certificate.epoch);
+            let is_due = before.is_some_and(|before| known.is_none() || !before.compared);
+            if is_due {
+                self.must_compare(space);
+            }
+            // What another epoch receipted counts as far as the comparison shows that it is still there.
+            let receipted = if space == SpaceId::Ballot { known } else { before };
+            let acked_seq = receipted.map_or(0, |known| known.acked_seq);
             let state = SpaceState {
                 device,
                 subscribed: false,
@@ -180,8 +218,11 @@ impl Session {
     /// Asks for the spaces that were not asked for yet; a closed one once the server took the key that this device has there.
     pub fn subscribe(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
+        let held: BTreeSet<SpaceId> = self.spaces.keys().copied().filter(|space| self.holds_back(*space)).collect();
+        let members_compared = self.is_compared(SpaceId::Members);
         for (space, state) in &mut self.spaces {
-            let may = !space.is_closed() || state.acked_seq > 0;
+            let waits = held.contains(space) && *space != SpaceId::Members && (space.is_closed() || !members_compared);
+            let may = !waits && (!space.is_closed() || state.acked_seq > 0);
             if !state.subscribed && may && *space != SpaceId::Ballot && state.refused.is_none() {
                 state.subscribed = true;
                 frames.push(Frame::Subscribe { space: *space, epoch: self.certificate.epoch, cursor: state.cursor });
@@ -211,12 +252,15 @@ impl Session {
     /// # Errors
     /// When own entries can't be read.
     pub fn push(&mut self, replica: &Replica) -> Result<Vec<Frame>, ReplicaError> {
-        let mut frames = Vec::new();
+        let mut frames = self.compare(replica)?;
         let proven = self.is_proven(replica);
         // Whoever answers at an address on a card may be anybody until `members` says who the server is. It gets the join,
         // which it needs, and no words.
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces.into_iter().filter(|space| proven || *space == SpaceId::Members) {
+            if self.holds_back(space) {
+                continue;
+            }
             while self.in_flight.len() < PUSHES_IN_FLIGHT_MAX {
                 let Some(state) = self.spaces.get_mut(&space).filter(|state| state.refused.is_none()) else { break };
                 let device = state.device;
@@ -234,7 +278,8 @@ impl Session {
                 state.next_seq = end_seq;
                 let push = self.next_push;
                 self.next_push += 1;
-                self.in_flight.push_back(InFlight { push, space, first_seq, end_seq, answered: false });
+                let sent = Sent::Own { first_seq, end_seq };
+                self.in_flight.push_back(InFlight { push, space, sent, answered: false });
                 frames.push(Frame::Push { push, space, batch: RunBatch { runs: vec![packed.run], order: Vec::new() } });
             }
         }
@@ -278,11 +323,17 @@ impl Session {
         }
         match self.in_flight.iter_mut().find(|sent| !sent.answered) {
             Some(sent) if sent.push == receipt.push && sent.space == receipt.space => {
-                // It must name exactly what was pushed: a receipt for less would let words be forgotten.
                 let device = self.spaces.get(&sent.space).map_or(DeviceId::ZERO, |state| state.device);
-                let places = (sent.first_seq..sent.end_seq).map(|seq| Place { space: sent.space, device, seq });
-                let named = receipt.lines.iter().map(|line| replica.place_of(line.id).ok().flatten());
-                if !places.map(Some).eq(named) {
+                let mut named = receipt.lines.iter().map(|line| replica.place_of(line.id).ok().flatten());
+                let fits = match &sent.sent {
+                    // It must name exactly what was pushed: a receipt for less would let words be forgotten.
+                    Sent::Own { first_seq, end_seq } => {
+                        let places = (*first_seq..*end_seq).map(|seq| Place { space: sent.space, device, seq });
+                        places.map(Some).eq(named)
+                    }
+                    Sent::Relayed(relayed) => relayed.places.iter().all(|at| named.next() == Some(Some(*at))),
+                };
+                if !fits {
                     return Err(SessionError::LogDiffers);
                 }
                 sent.answered = true;
@@ -310,14 +361,17 @@ impl Session {
         let at = self.in_flight.iter().position(|sent| sent.push == receipt.push)?;
         let sent = self.in_flight.remove(at)?;
         let state = self.spaces.get_mut(&sent.space)?;
-        state.acked_seq = state.acked_seq.max(sent.end_seq);
+        state.acked_seq = sent.own_end(state.device, state.acked_seq);
+        state.next_seq = state.next_seq.max(state.acked_seq);
         Some(state.acked_seq)
     }
 
-    /// The end of the sequence numbers that a receipt answers for.
+    /// Own entries before this stand in receipts once the one for this push is stored.
     #[must_use]
     pub fn end_of(&self, push: u64) -> Option<u64> {
-        self.in_flight.iter().find(|sent| sent.push == push).map(|sent| sent.end_seq)
+        let sent = self.in_flight.iter().find(|sent| sent.push == push)?;
+        let state = self.spaces.get(&sent.space)?;
+        Some(sent.own_end(state.device, state.acked_seq))
     }
 
     /// A refusal of a push or a subscription.
@@ -331,7 +385,15 @@ impl Session {
         code: RefusalCode,
         expected_seq: Option<u64>,
     ) -> Result<(), SessionError> {
-        self.in_flight.retain(|sent| Some(sent.push) != push);
+        let at = self.in_flight.iter().position(|sent| Some(sent.push) == push);
+        let sent = at.and_then(|at| self.in_flight.remove(at));
+        if let Some(InFlight { sent: Sent::Relayed(relayed), .. }) = sent {
+            if code == RefusalCode::NotNow {
+                return Err(SessionError::NotNow);
+            }
+            self.relay_refused(space, relayed);
+            return Ok(());
+        }
         let Some(state) = self.spaces.get_mut(&space) else { return Err(SessionError::Frame) };
         match code {
             RefusalCode::NotNow => return Err(SessionError::NotNow),
@@ -356,6 +418,7 @@ impl Session {
         if push.is_none() {
             state.current = true;
             self.erasures.refused(space);
+            self.comparisons.remove(&space);
         }
         Ok(())
     }
@@ -379,7 +442,7 @@ impl Session {
     }
 
     /// The server's log is another one than the cursor's, so it may have lost what it receipted: begin from nothing, and
-    /// send everything of this device again. What it still has it only receipts anew.
+    /// compare what is here with what it has.
     ///
     /// # Errors
     /// When the space isn't followed or the epoch is another one.
@@ -390,8 +453,7 @@ impl Session {
         let state = self.spaces.get_mut(&space).ok_or(SessionError::Frame)?;
         state.cursor = LogHead::empty(self.wijk, space, &epoch);
         state.current = false;
-        state.next_seq = 0;
-        state.acked_seq = 0;
+        self.must_compare(space);
         Ok(())
     }
 
@@ -414,6 +476,7 @@ impl Session {
             && self.unproven.is_empty()
             && self.drops.is_empty()
             && self.erasures.is_empty()
+            && self.comparisons.values().all(|comparison| matches!(comparison, Comparison::Done))
             && self.spaces.iter().all(|(space, state)| done(*space, state))
     }
 

@@ -4,7 +4,9 @@
 //! serves all of them, and sends nothing that [`Server`] has not committed.
 
 mod drops;
+mod epoch;
 mod erasure;
+mod refill;
 mod word;
 
 pub use drops::{DROPS_PER_DEVICE_MAX, DropJob, HELD_MAX, RELEASE_AT};
@@ -19,7 +21,9 @@ use super::{ServerCertificate, epoch_message, head_message, prove_message, recei
 use crate::entry::run::RunError;
 use crate::entry::sign::{self, Key};
 use crate::entry::{Payload, Signature};
-use crate::gate::limits::{PUSH_BYTES_MAX, PUSH_ENTRIES_MAX};
+use crate::gate::limits::{
+    BATCH_ENTRIES_MAX, ENTRY_ENVELOPE_BYTES, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, RELAYED_BYTES_MAX,
+};
 use crate::membership::Members;
 use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
 use crate::replica::{Admitted, BatchRefusal, News, Replica, ReplicaError, RunBatch, Side};
@@ -264,7 +268,8 @@ impl Server {
     }
 }
 
-/// Whether a push stays within what can be read again as a part of one piece. Honest phones stay far below.
+/// Whether a push stays within what can be read again as a part of one piece. Honest phones stay far below with what they
+/// wrote; a push with an order carries what others wrote, and can be cut in fewer places.
 fn fits_a_piece(batch: &RunBatch) -> bool {
     let entries = || batch.runs.iter().flat_map(|run| &run.entries);
     let bytes = entries().map(|entry| {
@@ -274,14 +279,18 @@ fn fits_a_piece(batch: &RunBatch) -> bool {
         };
         body + entry.extra.iter().map(|extra| extra.value.len()).sum::<usize>()
     });
-    entries().count() <= PUSH_ENTRIES_MAX && bytes.sum::<usize>() <= PUSH_BYTES_MAX
+    let (count, bytes) = (entries().count(), bytes.sum::<usize>());
+    match batch.order.is_empty() {
+        true => count <= PUSH_ENTRIES_MAX && bytes <= PUSH_BYTES_MAX,
+        false => count <= BATCH_ENTRIES_MAX && bytes + count * ENTRY_ENVELOPE_BYTES <= RELAYED_BYTES_MAX,
+    }
 }
 
 /// The log items of one push, by space: what was placed, and what was judged anew because of it. Readers may cut behind each
-/// of the lists, so none is longer than a push.
+/// of the lists, so none is longer than a push. What was placed is one list: only at its end every run is signed.
 fn items_of(admitted: &Admitted, day: u32) -> Vec<(SpaceId, Vec<LogItem>)> {
     let mut lists: Vec<(SpaceId, Vec<LogItem>)> = Vec::new();
-    for outcomes in [&admitted.entries, &admitted.woken] {
+    for (outcomes, longest) in [(&admitted.entries, BATCH_ENTRIES_MAX), (&admitted.woken, PUSH_ENTRIES_MAX)] {
         let mut by_space: BTreeMap<SpaceId, Vec<LogItem>> = BTreeMap::new();
         for outcome in outcomes.iter().filter(|outcome| outcome.news != News::Known) {
             let again = outcome.news == News::Again;
@@ -289,7 +298,7 @@ fn items_of(admitted: &Admitted, day: u32) -> Vec<(SpaceId, Vec<LogItem>)> {
             by_space.entry(outcome.place.space).or_default().push(item);
         }
         for (space, items) in by_space {
-            lists.extend(items.chunks(PUSH_ENTRIES_MAX).map(|items| (space, items.to_vec())));
+            lists.extend(items.chunks(longest).map(|items| (space, items.to_vec())));
         }
     }
     lists
@@ -324,6 +333,9 @@ pub enum ServerEffect {
     Drop(DropJob),
     /// Give this to [`Server::confirm`], and send its answer.
     Confirm(Confirmation),
+    /// A phone showed a head of this epoch's log that this server signed and doesn't have: its folder is an old copy, or another
+    /// server runs on a copy of it. Begin a new epoch before writing anything more.
+    WentBack(SpaceId, LogHead),
     /// From now on send pieces of this space, beginning at this head, and a signed head whenever its end is reached.
     Follow(SpaceId, LogHead),
     /// End the connection; the text is for the server's own log and holds no personal data.
@@ -337,6 +349,8 @@ pub struct Session {
     certificate: ServerCertificate,
     nonce: [u8; 32],
     device: Option<DeviceId>,
+    /// Frames of frontiers so far.
+    frontiers: usize,
 }
 
 impl Session {
@@ -344,7 +358,7 @@ impl Session {
     #[must_use]
     pub fn begin(wijk: WijkId, certificate: ServerCertificate, nonce: [u8; 32]) -> (Self, Frame) {
         let hello = Frame::Hello { wijk, certificate: certificate.clone(), nonce };
-        (Self { wijk, certificate, nonce, device: None }, hello)
+        (Self { wijk, certificate, nonce, device: None, frontiers: 0 }, hello)
     }
 
     /// The device at the other end, once it proved itself.
@@ -391,6 +405,8 @@ impl Session {
                 }
             }
             Frame::Drop { drop, envelope } => vec![ServerEffect::Drop(DropJob { drop, envelope })],
+            Frame::Frontier { space, chains, last } => self.frontier(device, space, &chains, last, members, reader),
+            Frame::Shown { space, epoch, head, signature } => self.shown(space, epoch, head, &signature, reader),
             Frame::Bye => vec![ServerEffect::Close("said goodbye")],
             _ => vec![ServerEffect::Close("a frame that only servers send")],
         }
@@ -403,6 +419,47 @@ impl Session {
         match members.may_read(said.device, said.space) {
             true => vec![ServerEffect::Confirm(said)],
             false => vec![refused_space(members, said.device, said.space)],
+        }
+    }
+
+    fn frontier(
+        &mut self,
+        device: DeviceId,
+        space: SpaceId,
+        chains: &[super::wire::ChainHead],
+        last: bool,
+        members: &Members,
+        reader: &PieceReader,
+    ) -> Vec<ServerEffect> {
+        self.frontiers += 1;
+        if self.frontiers > refill::FRONTIERS_MAX {
+            return vec![ServerEffect::Close("compares without end")];
+        }
+        match refill::wanted(members, reader, device, space, chains, last) {
+            Ok(Some(frame)) => vec![ServerEffect::Send(frame)],
+            Ok(None) => vec![refused_space(members, device, space)],
+            Err(_) => vec![ServerEffect::Close("its own chains can't be read")],
+        }
+    }
+
+    /// Only this server's own signature is believed: a phone can't make one up.
+    fn shown(
+        &self,
+        space: SpaceId,
+        epoch: Epoch,
+        head: LogHead,
+        signature: &Signature,
+        reader: &PieceReader,
+    ) -> Vec<ServerEffect> {
+        let message = head_message(self.wijk, space, &epoch, &head);
+        if epoch != self.certificate.epoch || !sign::verify(self.certificate.epoch_key, &message, signature) {
+            return Vec::new();
+        }
+        let empty = LogHead::empty(self.wijk, space, &epoch);
+        match reader.had_head(space, &empty, &head) {
+            Ok(true) => Vec::new(),
+            Ok(false) => vec![ServerEffect::WentBack(space, head)],
+            Err(_) => vec![ServerEffect::Close("the log can't be read")],
         }
     }
 

@@ -2,6 +2,7 @@
 //! than the frame itself is long, times a small constant.
 
 mod codec;
+mod frontier;
 
 use super::ServerCertificate;
 use crate::entry::{Run, Signature};
@@ -14,6 +15,10 @@ use crate::store::log::{Epoch, LogHead};
 pub const PROTOCOL_VERSION: u64 = 1;
 /// Runs of one batch: as many devices as can have written in one piece of a log.
 pub const RUNS_MAX: usize = 4096;
+/// Chains that one frame of a frontier names: 300 KB, a third of a frame. A wijk has some thousands of devices.
+pub const FRONTIER_CHAINS_MAX: usize = 4096;
+/// Missing bodies that are asked for at once. Holes are few: what is more than this is asked for on the next connection.
+pub const HOLES_MAX: usize = 1024;
 
 /// One line of a receipt: what the server says of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +135,17 @@ pub struct Piece {
     pub lines: Vec<PieceLine>,
     /// Day and verdict of the items: how many, day, verdict; the counts add up to the number of items.
     pub facts: Vec<(u64, u32, Verdict)>,
+}
+
+/// Where one device's chain stands: what a frontier is made of. Headers count, whatever became of the bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainHead {
+    /// Whose chain.
+    pub device: DeviceId,
+    /// Sequence number of its last entry.
+    pub seq: u64,
+    /// That entry.
+    pub id: EntryId,
 }
 
 /// How far an erasure reached.
@@ -281,6 +297,39 @@ pub enum Frame {
         from: u64,
         /// The compressed bytes.
         packed: Vec<u8>,
+    },
+    /// Phone: where the chains of this space stand here, at most [`FRONTIER_CHAINS_MAX`] of them. Each is answered by one
+    /// `Wanted`, in order.
+    Frontier {
+        /// The space.
+        space: SpaceId,
+        /// The chains, each device once.
+        chains: Vec<ChainHead>,
+        /// Whether these are the last ones of this space.
+        last: bool,
+    },
+    /// Server: what it lacks of the chains that a phone named.
+    Wanted {
+        /// The space.
+        space: SpaceId,
+        /// Chains that end earlier here, and the first sequence number that is missing.
+        chains: Vec<(DeviceId, u64)>,
+        /// Entries whose bodies are missing here without having been erased, at most [`HOLES_MAX`]; in the answer to the last
+        /// `Frontier` only.
+        holes: Vec<EntryId>,
+        /// Whether this answers the last one.
+        last: bool,
+    },
+    /// Phone: you signed this head of your log once, and now you don't have it.
+    Shown {
+        /// The space.
+        space: SpaceId,
+        /// The epoch.
+        epoch: Epoch,
+        /// The head.
+        head: LogHead,
+        /// The signature that came with it.
+        signature: Signature,
     },
 }
 

@@ -4,7 +4,8 @@ use samenspraak_core::gate::{Reason, Verdict};
 use samenspraak_core::model::*;
 use samenspraak_core::replica::RunBatch;
 use samenspraak_core::store::log::{LogHead, LogItem};
-use samenspraak_core::sync::wire::{Frame, Piece, PieceLine, Reach, Receipt, ReceiptLine, RefusalCode};
+use samenspraak_core::sync::segment;
+use samenspraak_core::sync::wire::{ChainHead, Frame, Piece, PieceLine, Reach, Receipt, ReceiptLine, RefusalCode};
 use samenspraak_core::sync::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
 
 use super::file::check;
@@ -73,6 +74,27 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("erased", Frame::Erased { space, subject, reach: Some(Reach { devices: 300, confirmed: 299 }) }),
         ("erased unknown", Frame::Erased { space, subject, reach: None }),
         ("segment", Frame::Segment { space, epoch: EPOCH, from: 41_201, packed: vec![0x28, 0xb5, 0x2f, 0xfd] }),
+        (
+            "frontier",
+            Frame::Frontier {
+                space,
+                chains: vec![
+                    ChainHead { device: device(), seq: 12, id: ENTRY },
+                    ChainHead { device: DeviceId::new([0x5b; 32]), seq: 0, id: ENTRY },
+                ],
+                last: true,
+            },
+        ),
+        ("wanted", Frame::Wanted { space, chains: vec![(device(), 9)], holes: vec![ENTRY], last: true }),
+        (
+            "shown",
+            Frame::Shown {
+                space,
+                epoch: EPOCH,
+                head: HEAD,
+                signature: key().sign(&head_message(WIJK, space, &EPOCH, &HEAD)),
+            },
+        ),
     ]
 }
 
@@ -108,4 +130,11 @@ fn what_servers_and_phones_sign_keeps_its_bytes() {
     assert!(certificate().is_valid(WIJK));
     // Whether an item was judged anew follows from the log and isn't hashed.
     assert_eq!(empty.after(&item), empty.after(&LogItem { again: true, ..item }));
+}
+
+#[test]
+fn a_packed_piece_keeps_its_bytes() {
+    let Some((_, Frame::Piece(piece))) = frames().into_iter().find(|(name, _)| *name == "piece") else { panic!() };
+    let plain = segment::pack(WIJK, &piece).expect("a piece can be packed");
+    check("segment.hex", &[("segment before it is compressed", plain)]);
 }

@@ -41,6 +41,10 @@ pub fn routes(board: Board) -> Router {
 
 /// Lets nobody through who may not see the page, and nothing that another site sends.
 async fn guard(State(board): State<Board>, request: Request, next: Next) -> Response {
+    if board.is_waiting {
+        let (title, words) = (text("board-refilling"), text("board-refilling-what"));
+        return layout::problem(StatusCode::SERVICE_UNAVAILABLE, &title, &words);
+    }
     let (mut parts, body) = request.into_parts();
     let Some(visitor) = board.access.visitor(&parts, Instant::now()) else {
         return layout::problem(StatusCode::FORBIDDEN, &text("board-no-entry"), &text("board-no-entry-what"));

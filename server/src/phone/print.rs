@@ -3,6 +3,7 @@
 use samenspraak_core::app::{DecisionItem, Line, LineEvent, OwnState, Reply};
 use samenspraak_core::gate::Reason;
 use samenspraak_core::model::{Outcome, SubjectId, WijkId};
+use samenspraak_core::store::log::Epoch;
 
 use super::{moderate, people};
 use crate::client::{Driver, SyncError};
@@ -21,6 +22,34 @@ pub(crate) fn state(state: OwnState) -> String {
         OwnState::Refused(reason) => {
             messages::with("state-refused", &[("reason", messages::text(reason_name(reason)).into())])
         }
+    }
+}
+
+/// What a phone has seen of its server.
+#[derive(PartialEq, Eq)]
+pub(super) struct ServerSeen {
+    epoch: Option<Epoch>,
+    broken: usize,
+}
+
+impl ServerSeen {
+    pub(super) fn of(phone: &Driver) -> Self {
+        let joined = phone.app().joined();
+        Self {
+            epoch: joined.and_then(samenspraak_core::app::Joined::server_epoch),
+            broken: joined.map_or(0, |joined| joined.broken_histories().len()),
+        }
+    }
+}
+
+/// What a sync showed of the server: that it began again, or that it showed less than it had confirmed.
+pub(super) fn server_news(before: &ServerSeen, phone: &Driver) {
+    let now = ServerSeen::of(phone);
+    if now.broken > before.broken {
+        say!("{}", messages::text("server-went-back"));
+    }
+    if before.epoch.is_some() && now.epoch != before.epoch {
+        say!("{}", messages::text("server-began-again"));
     }
 }
 

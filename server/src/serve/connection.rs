@@ -174,6 +174,11 @@ impl Connection<'_> {
                     self.followed.insert(space, Followed { head, signed: None });
                     self.pump().await?;
                 }
+                ServerEffect::WentBack(space, head) => {
+                    tracing::error!(%space, next = head.next, "a phone shows a head that this server signed and doesn't have");
+                    self.shared.showing_older.send_replace(true);
+                    return Err("this server begins a new epoch");
+                }
                 ServerEffect::Close(reason) => return Err(reason),
             }
         }

@@ -10,6 +10,7 @@ mod support;
 
 mod at_rest;
 mod damage;
+mod drills;
 mod erasing;
 mod full_disk;
 mod logs;

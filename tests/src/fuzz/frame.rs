@@ -1,7 +1,9 @@
 //! Frames: what is read is written and read again as the same.
 
-use samenspraak_core::model::{SpaceId, SubjectId};
-use samenspraak_core::sync::wire::{Frame, Reach, RefusalCode};
+use samenspraak_core::entry::Signature;
+use samenspraak_core::model::{DeviceId, EntryId, SpaceId, SubjectId};
+use samenspraak_core::store::log::LogHead;
+use samenspraak_core::sync::wire::{ChainHead, Frame, Reach, RefusalCode};
 
 use super::{Ends, Target};
 use crate::conversation::Conversation;
@@ -44,12 +46,16 @@ fn number(frame: &Frame) -> u64 {
         Frame::AskErased { .. } => 15,
         Frame::Erased { .. } => 16,
         Frame::Segment { .. } => 17,
+        Frame::Frontier { .. } => 18,
+        Frame::Wanted { .. } => 19,
+        Frame::Shown { .. } => 20,
     }
 }
 
 /// What is said on an honest evening, and the frames that are seldom said.
 fn seeds() -> Vec<Vec<u8>> {
     let (space, subject) = (SpaceId::Open, SubjectId::new([5; 16]));
+    let device = DeviceId::new([6; 32]);
     let refused = |push, expected_seq| Frame::Refused { push, space, code: RefusalCode::Gap, expected_seq };
     let rare = [
         refused(None, None),
@@ -60,6 +66,10 @@ fn seeds() -> Vec<Vec<u8>> {
         Frame::Confirm { space, epoch: [1; 16], next: 300 },
         Frame::Confirmed { space, next: 300 },
         Frame::AskErased { space, subject },
+        Frame::Frontier { space, chains: Vec::new(), last: true },
+        Frame::Frontier { space, chains: vec![ChainHead { device, seq: 7, id: EntryId::ZERO }], last: false },
+        Frame::Wanted { space, chains: vec![(device, 3)], holes: vec![EntryId::ZERO], last: true },
+        Frame::Shown { space, epoch: [1; 16], head: LogHead { next: 9, hash: [2; 32] }, signature: Signature([3; 64]) },
         Frame::Erased { space, subject, reach: None },
         Frame::Erased { space, subject, reach: Some(Reach { devices: 3, confirmed: 2 }) },
         Frame::Segment { space, epoch: [1; 16], from: 3, packed: vec![7; 40] },

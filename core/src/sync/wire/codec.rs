@@ -79,6 +79,7 @@ impl Frame {
             Self::Segment { space, epoch, from, packed } => {
                 w.array(5).uint(17).bytes(&space.to_bytes()).bytes(epoch).uint(*from).bytes(packed);
             }
+            Self::Frontier { .. } | Self::Wanted { .. } | Self::Shown { .. } => super::frontier::encode(self, &mut w),
         }
         w.finish()
     }
@@ -94,7 +95,7 @@ impl Frame {
         let mut r = Reader::new(bytes);
         let len = r.array(8)?;
         let number = r.uint()?;
-        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1, 3, 5, 3, 4, 3, 3, 5, 5];
+        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1, 3, 5, 3, 4, 3, 3, 5, 5, 4, 5, 6];
         let known = usize::try_from(number).ok().and_then(|at| expected.get(at));
         if known != Some(&len) {
             return Err(r.error("a known frame of its length"));
@@ -142,6 +143,7 @@ impl Frame {
                 from: r.uint()?,
                 packed: r.bytes(SEGMENT_BYTES_MAX)?.to_vec(),
             },
+            18..=20 => super::frontier::decode(number, &mut r)?,
             _ => Self::Bye,
         };
         r.end()?;
@@ -168,11 +170,11 @@ fn reach(r: &mut Reader<'_>) -> Result<Option<Reach>, CborError> {
     }
 }
 
-fn space(r: &mut Reader<'_>) -> Result<SpaceId, CborError> {
+pub(super) fn space(r: &mut Reader<'_>) -> Result<SpaceId, CborError> {
     SpaceId::from_bytes(r.bytes(17)?).ok_or_else(|| r.error("a space"))
 }
 
-fn head(r: &mut Reader<'_>) -> Result<LogHead, CborError> {
+pub(super) fn head(r: &mut Reader<'_>) -> Result<LogHead, CborError> {
     Ok(LogHead { next: r.uint()?, hash: r.exact()? })
 }
 
