@@ -21,6 +21,7 @@ mod quiet_sync;
 mod quotas;
 mod server_kills;
 mod sizes;
+mod slow;
 mod stopping;
 mod strangers;
 mod tls;
