@@ -118,7 +118,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
     let certificate_epoch = certificate.epoch;
     let metrics = Arc::new(Metrics::default());
-    metrics.index_rebuilt.set(i64::from(store.opened().index_rebuilt.is_some()));
+    metrics.opened(&store.opened());
     let segments = Segments::open(folder.path(), wijk, server.reader(), store.rows()).map_err(ServerError::from)?;
     let segments = Arc::new(segments);
     let packer = Arc::new(Packer::start(Arc::clone(&segments), server.replica().spaces())?);
