@@ -27,6 +27,7 @@ pub mod scrub;
 pub mod segments;
 pub mod serve;
 pub mod server_store;
+pub mod size;
 pub mod vault;
 pub mod verify;
 pub mod wijk;

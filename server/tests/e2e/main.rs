@@ -20,6 +20,8 @@ mod phone_kills;
 mod quiet_sync;
 mod quotas;
 mod server_kills;
+mod sizes;
+mod slow;
 mod stopping;
 mod strangers;
 mod tls;
