@@ -127,6 +127,8 @@ pub struct App {
     storing: Option<Storing>,
     waiting: VecDeque<(Timestamp, Event)>,
     failed_connects: u32,
+    /// How long the server asked to wait before the next connection; zero if it didn't.
+    asked_to_wait_ms: u64,
     /// The store could not be read again after an error.
     unreadable: bool,
     /// Nothing is written unasked.
@@ -178,6 +180,7 @@ impl App {
             storing: None,
             waiting: VecDeque::new(),
             failed_connects: 0,
+            asked_to_wait_ms: 0,
             unreadable: false,
             holds_duties: false,
         })

@@ -1,15 +1,14 @@
 //! The command line.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use samenspraak_core::membership::card::CardLink;
 use samenspraak_core::model::{AreaCode, Buurt, Directory, Role, Theme};
 
+use crate::config::{Flags, LogForm, LogSettings, Settings};
 use crate::epoch::{self, Why};
 use crate::error::ProgramError;
 use crate::folder::Folder;
@@ -19,6 +18,64 @@ use crate::recover::{self, Recovery};
 use crate::replay::ReplayArgs;
 use crate::wijk::Delivered;
 use crate::{backup, demo, messages, phone, replay, say, serve, verify, wijk};
+
+/// Below the flags of `serve --help`.
+const SERVE_HELP: &str = "\
+Configuration: a TOML file, then variables, then flags; the later weighs more. The file is the one of --config or \
+SAMENSPRAAK_CONFIG, else samenspraak.toml in the data folder. `key` under [tls] is SAMENSPRAAK_TLS_KEY and --set tls.key=FILE. \
+All names, with what they mean: server/docs/samenspraak.toml.
+
+Addresses: /sync for phones, /bestuur for the board; /healthz says that the process is alive, /readyz whether it can serve \
+(503 and the reason if not); /metrics has numbers for Prometheus, on this machine or at metrics.listen alone.
+
+Signals: TERM or INT ends it when what was admitted is flushed and answered, a second one at once; HUP reads the \
+certificate again.";
+
+/// How a wijk is served.
+#[derive(Debug, clap::Args)]
+struct ServeArgs {
+    /// Data folder of the wijk.
+    folder: PathBuf,
+    /// Configuration file [variable: SAMENSPRAAK_CONFIG; otherwise samenspraak.toml in the folder].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on [setting: listen; otherwise 127.0.0.1:7447].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Address at which phones reach this server, for cards [setting: public_address].
+    #[arg(long, value_name = "URL")]
+    public_address: Option<String>,
+    /// Print a resident's card to join with; the same one until somebody used it.
+    #[arg(long)]
+    show_card: bool,
+    /// Seconds that sealed input is held, to be appended together with that of others [setting: hold_seconds].
+    #[arg(long, value_name = "SECONDS")]
+    hold_seconds: Option<String>,
+    /// Any setting of the configuration, like tls.key=/etc/key.pem; may be given several times.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+}
+
+impl ServeArgs {
+    fn flags(&self) -> Result<Flags, ProgramError> {
+        let mut flags = Flags { file: self.config.clone(), values: Vec::new() };
+        for given in &self.settings {
+            let (name, value) = given.split_once('=').ok_or_else(|| {
+                ProgramError::Argument(format!("--set {given}: write the name of a setting, = and its value"))
+            })?;
+            flags.values.push((name.trim().to_owned(), value.to_owned(), "--set"));
+        }
+        let own = [
+            ("listen", &self.listen, "--listen"),
+            ("public_address", &self.public_address, "--public-address"),
+            ("hold_seconds", &self.hold_seconds, "--hold-seconds"),
+        ];
+        for (name, value, flag) in own {
+            flags.values.extend(value.clone().map(|value| (name.to_owned(), value, flag)));
+        }
+        Ok(flags)
+    }
+}
 
 /// Samenspraak: residents take part in the policy of their wijk, with or without a network.
 #[derive(Debug, Parser)]
@@ -31,19 +88,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Top {
     /// Serve a wijk to its phones.
-    Serve {
-        /// Data folder of the wijk.
-        folder: PathBuf,
-        /// Address to listen on.
-        #[arg(long, default_value = "127.0.0.1:7447", env = "SAMENSPRAAK_LISTEN")]
-        listen: SocketAddr,
-        /// Print a resident's card to join with; the same one until somebody used it.
-        #[arg(long)]
-        show_card: bool,
-        /// Seconds that sealed input is held, to be appended together with that of others.
-        #[arg(long, default_value_t = serve::HOLD.as_secs(), env = "SAMENSPRAAK_HOLD_SECONDS")]
-        hold_seconds: u64,
-    },
+    #[command(after_long_help = SERVE_HELP)]
+    Serve(ServeArgs),
     /// Make a wijk.
     Wijk {
         #[command(subcommand)]
@@ -208,9 +254,7 @@ impl From<RoleName> for Role {
 /// Runs the program.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    start_log();
-    let done = dispatch(cli.command);
+    let done = dispatch(Cli::parse().command);
     match done.and_then(|()| say::unsaid().map_or(Ok(()), |error| Err(ProgramError::Unsaid(error)))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -222,12 +266,17 @@ pub fn run() -> ExitCode {
 
 /// Structured lines on the error stream: JSON for machines, plain for people. They name stores, spaces, sizes and reasons,
 /// never words, names or ids of persons.
-fn start_log() {
+fn start_log(settings: &LogSettings) {
     use tracing_subscriber::EnvFilter;
-    let filter =
-        EnvFilter::try_from_env("SAMENSPRAAK_LOG").unwrap_or_else(|_| EnvFilter::new("warn,samenspraak_server=info"));
+    // Checked when the settings were read.
+    let filter = EnvFilter::new(&settings.filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    if std::io::stderr().is_terminal() {
+    let as_text = match settings.form {
+        LogForm::Auto => std::io::stderr().is_terminal(),
+        LogForm::Text => true,
+        LogForm::Json => false,
+    };
+    if as_text {
         builder.with_ansi(false).compact().init();
     } else {
         builder.json().flatten_event(true).init();
@@ -235,7 +284,18 @@ fn start_log() {
 }
 
 fn dispatch(command: Top) -> Result<(), ProgramError> {
-    match command {
+    // Before the log, because it says how that looks; a wrong value is said on a plain line.
+    let serving = match command {
+        Top::Serve(args) => {
+            let settings = Settings::load(&args.folder, &args.flags()?)?;
+            start_log(&settings.log);
+            let folder = Folder::open(&args.folder)?;
+            return runtime()?.block_on(serve::run(folder, settings, args.show_card));
+        }
+        other => other,
+    };
+    start_log(&LogSettings::from_environment()?);
+    match serving {
         Top::Verify { folder } => verify::run(&folder),
         Top::Wijk { action: WijkAction::New { folder, name, municipality, code, year, buurten, address } } => {
             let directory = directory(name, municipality, &code, year, &buurten)?;
@@ -295,10 +355,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, ProgramError> {
 
 async fn with_network(command: Top) -> Result<(), ProgramError> {
     match command {
-        Top::Serve { folder, listen, show_card, hold_seconds } => {
-            let options = serve::Options { listen, show_card, hold: Duration::from_secs(hold_seconds) };
-            serve::run(&Folder::open(&folder)?, options).await
-        }
         Top::Invite { folder, role, count, plain } => {
             let folder = Folder::open(&folder)?;
             let (links, delivered) = wijk::invite(&folder, role.into(), count).await?;
@@ -320,7 +376,7 @@ async fn with_network(command: Top) -> Result<(), ProgramError> {
         Top::Phone(args) => phone::run(args).await,
         Top::Demo { folder, address } => demo::make(&folder, &address),
         Top::Replay(args) => replay::run(args).await,
-        Top::Wijk { .. } | Top::Verify { .. } | Top::Backup { .. } | Top::Restore { .. } => Ok(()),
+        Top::Serve(_) | Top::Wijk { .. } | Top::Verify { .. } | Top::Backup { .. } | Top::Restore { .. } => Ok(()),
     }
 }
 

@@ -9,35 +9,38 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
 use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Reply, Timestamp};
-use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
 use samenspraak_core::model::{SubjectId, WijkId};
 use samenspraak_core::replica::ReplicaError;
 use samenspraak_core::store::Store;
 use samenspraak_core::sync::phone::SessionError;
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+mod connect;
+
+use connect::{Socket, connect};
+pub use connect::{sync_address, trust};
 
 use crate::scrub::{SCRUB_AFTER, scrub};
 
 /// How long a server may be silent before a phone gives up: longer than a slow line needs for one frame.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// How long connecting may take.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Why a sync didn't finish. What was written stays safe on the phone.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
     /// The address is none.
-    #[error("{address} is no address of a server: it begins with http://")]
+    #[error("{address} is no address of a server: it begins with https:// or http://")]
     Address {
         /// What was given.
         address: String,
+    },
+    /// The file of authorities can't be used, or the system trusts none.
+    #[error("cannot tell whom to trust: {reason}")]
+    Trust {
+        /// Why.
+        reason: String,
     },
     /// Nobody answers.
     #[error("no server answers at {address}: {reason}")]
@@ -472,30 +475,6 @@ impl Link {
         // Dropping the old queue lets the sender finish what is in it and say goodbye.
         drop(std::mem::replace(&mut self.outgoing, closed));
         let _ = tokio::time::timeout(Duration::from_secs(2), &mut self.sender).await;
-    }
-}
-
-/// The WebSocket address of a server's address.
-///
-/// # Errors
-/// When it isn't one.
-pub fn sync_address(address: &str) -> Result<String, SyncError> {
-    match address.strip_prefix("http://") {
-        Some(rest) if !rest.is_empty() => Ok(format!("ws://{}/sync", rest.trim_end_matches('/'))),
-        _ => Err(SyncError::Address { address: address.to_owned() }),
-    }
-}
-
-async fn connect(address: &str) -> Result<Socket, SyncError> {
-    let unreachable = |reason: String| SyncError::Unreachable { address: address.to_owned(), reason };
-    let config =
-        WebSocketConfig::default().max_message_size(Some(FRAME_BYTES_MAX)).max_frame_size(Some(FRAME_BYTES_MAX));
-    let connecting =
-        tokio_tungstenite::connect_async_with_config(sync_address(address)?, Some(config), /* no delay */ true);
-    match tokio::time::timeout(CONNECT_MAX, connecting).await {
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(error)) => Err(unreachable(error.to_string())),
-        Err(_) => Err(unreachable("it takes too long".into())),
     }
 }
 

@@ -37,7 +37,7 @@ impl DeviceStore {
     /// # Errors
     /// When it is in use or damaged, can't be written, or its key is missing, wrong, damaged or readable by others.
     pub fn open(path: &Path, vault: &FileVault, name: &str, erased: &[Erasure]) -> Result<Self, ProgramError> {
-        Self::over(open_store(path)?, path, vault, name, erased)
+        Self::over(open_store(path)?.0, path, vault, name, erased)
     }
 
     /// The same without lines in the log, for tests that mend stores on purpose.

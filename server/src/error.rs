@@ -56,12 +56,28 @@ pub enum ProgramError {
         what: String,
     },
     /// The address is taken, or isn't ours.
-    #[error("cannot listen on {address}: {reason}; choose another with --listen")]
+    #[error(
+        "cannot listen on {address}: {reason}; choose another with --listen, SAMENSPRAAK_LISTEN or `listen` in the configuration"
+    )]
     Listen {
         /// The address.
         address: String,
         /// Why.
         reason: std::io::Error,
+    },
+    /// The configuration; everything that is wrong in it.
+    #[error("{}; nothing was started: see server/docs/samenspraak.toml for what each setting means", problems.join("; "))]
+    Config {
+        /// What is wrong, each with where it came from.
+        problems: Vec<String>,
+    },
+    /// The certificate, or its key.
+    #[error("{}: {what}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
     },
     /// A store.
     #[error(transparent)]
@@ -106,10 +122,12 @@ impl ProgramError {
             Self::Found { .. } => 1,
             Self::Command(CommandError::NotSaved { .. } | CommandError::Replica(_)) => 3,
             Self::Argument(_)
+            | Self::Config { .. }
+            | Self::Tls { .. }
             | Self::Command(_)
             | Self::NotEmpty { .. }
             | Self::Refilling { .. }
-            | Self::Sync(SyncError::Address { .. } | SyncError::NotJoined) => 2,
+            | Self::Sync(SyncError::Address { .. } | SyncError::Trust { .. } | SyncError::NotJoined) => 2,
             Self::Stopped { .. }
             | Self::Unsaid(_)
             | Self::NoFolder { .. }

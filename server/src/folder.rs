@@ -287,6 +287,21 @@ impl Folder {
         &self.file
     }
 
+    /// Says at which address phones reach the server from now on. Cards made before keep what stands on them.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn set_address(&mut self, address: &str) -> Result<(), ProgramError> {
+        if self.file.address == address {
+            return Ok(());
+        }
+        let file = WijkFile { address: address.to_owned(), ..self.file.clone() };
+        let place = self.path.join("wijk.json");
+        write_file(&place, &to_json(&place, &file)?, false)?;
+        self.file = file;
+        Ok(())
+    }
+
     /// The wijk.
     ///
     /// # Errors
@@ -417,15 +432,19 @@ pub fn open_disk(path: &Path) -> Result<(DiskStore, OpenReport), ProgramError> {
 ///
 /// # Errors
 /// As for [`open_disk`].
-pub fn open_store(path: &Path) -> Result<Arc<DiskStore>, ProgramError> {
+pub fn open_store(path: &Path) -> Result<(Arc<DiskStore>, OpenReport), ProgramError> {
     let (store, report) = open_disk(path)?;
     say_report(path, &report);
-    Ok(Arc::new(store))
+    Ok((Arc::new(store), report))
 }
 
 fn say_report(path: &Path, report: &OpenReport) {
     if report.torn_bytes_cut > 0 {
         tracing::warn!(store = %path.display(), bytes = report.torn_bytes_cut, "cut back an unfinished write at the end");
+    }
+    if let Some(salvaged) = &report.salvaged {
+        let (frames, partial) = (salvaged.frames_lost(), salvaged.is_partial);
+        tracing::error!(store = %path.display(), frames, partial, "parts of the journal were lost; rows may be missing");
     }
     if let Some(reason) = &report.index_rebuilt {
         tracing::info!(store = %path.display(), frames = report.frames, ?reason, "rebuilt the index from the journal");

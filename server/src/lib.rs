@@ -10,6 +10,7 @@ pub mod backup;
 pub mod board;
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod date;
 pub mod demo;
 pub mod device;

@@ -28,6 +28,9 @@ pub struct PhoneArgs {
     /// Folder of this phone; made when it joins.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// Trust the authorities in this file (PEM) for https, and no others.
+    #[arg(long, value_name = "FILE", env = "SAMENSPRAAK_CA", global = true)]
+    pub ca: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub action: Action,
@@ -225,6 +228,9 @@ pub enum NotesAction {
 /// # Errors
 /// When it can't be done; nothing is lost then.
 pub async fn run(args: PhoneArgs) -> Result<(), ProgramError> {
+    if let Some(file) = &args.ca {
+        crate::client::trust(file)?;
+    }
     if !args.data.join("journal").exists() && !matches!(args.action, Action::Join { .. }) {
         let hint = "join first with `samenspraak phone --data DIR join LINK`";
         return Err(ProgramError::NoFolder { path: args.data, what: "phone", hint });

@@ -1,43 +1,61 @@
 //! `serve`: the running server. One writer admits and flushes; each connection reads pieces of the log itself; the board's
-//! own device syncs over loopback like any phone.
+//! own device syncs over loopback like any phone. `listen` lets connections in, `guests` and `quota` bound them, `health` says how
+//! all of it is. Must never decide what an entry may be: that is the core's.
 
 mod connection;
 pub mod feed;
+mod guests;
+mod health;
+pub mod limits;
+mod line;
+mod listen;
+mod metrics;
+mod quota;
+pub(crate) mod requests;
+mod signals;
+mod tls;
 pub mod writer;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State, WebSocketUpgrade};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Extension, State, WebSocketUpgrade};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
 use axum::routing::get;
 use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
-use samenspraak_core::model::{SpaceId, WijkId};
+use samenspraak_core::model::WijkId;
 use samenspraak_core::store::StoreError;
 use samenspraak_core::sync::ServerCertificate;
 use samenspraak_core::sync::server::ServerError;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tracing::Instrument;
 
 use crate::board::Board;
+use crate::config::Settings;
 use crate::epoch::{self, Why};
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which};
 use crate::segments::{Packer, Segments};
 use crate::wijk;
+use connection::Visit;
 use feed::Feed;
+use guests::{Full, Guest, Guests};
+use limits::Limits;
+use listen::Door;
+use metrics::Metrics;
+use quota::Quotas;
+use requests::{Caller, RequestId, no_place};
+use signals::Stop;
+use tls::Tls;
 use writer::Writer;
 
-/// Connections at once. A wijk has some thousands of phones, of which a few hundred are awake. A
-/// quiet one costs little; one that stops reading in the middle of much news keeps up to a piece, about 0.8 MiB (measured in
-/// `server/tests/e2e`, 20 stalled phones: 16 MiB).
-const CONNECTIONS_MAX: usize = 4096;
-/// How long a stopping server waits for its connections to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(3);
+/// Connections for metrics at their own address: a few programs that look every few seconds.
+const METRICS_CONNECTIONS_MAX: usize = 16;
 
 /// What all connections share.
 pub struct Shared {
@@ -45,37 +63,25 @@ pub struct Shared {
     certificate: ServerCertificate,
     feed: Arc<Feed>,
     writer: Writer,
-    connections: Semaphore,
-    connected: AtomicU64,
+    folder: PathBuf,
+    limits: Limits,
+    guests: Arc<Guests>,
+    quotas: Arc<Quotas>,
+    metrics: Arc<Metrics>,
+    tls: Option<Arc<Tls>>,
     stopping: watch::Receiver<bool>,
     /// A phone showed that this server's log went back in time.
     showing_older: watch::Sender<bool>,
     board: Board,
 }
 
-/// How long sealed input is held before it is appended, unless enough came together earlier: so that who was connected at a
-/// moment says little about who wrote what. Long enough for others to come by in a busy hour, short beside the weeks an answer
-/// takes.
-pub const HOLD: Duration = Duration::from_secs(10 * 60);
-
-/// How a wijk is served.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Address to listen on.
-    pub listen: SocketAddr,
-    /// Print a resident's card.
-    pub show_card: bool,
-    /// How long sealed input is held.
-    pub hold: Duration,
-}
-
 /// Runs the server of a folder until it is asked to stop (Ctrl-C or TERM). One whose log went back in time begins again in a
 /// new epoch.
 ///
 /// # Errors
-/// When the folder, its stores or the address can't be used.
-pub async fn run(folder: &Folder, options: Options) -> Result<(), ProgramError> {
-    while run_once(folder, options).await? == Ended::WentBack {}
+/// When the folder, its stores, the certificate or an address can't be used.
+pub async fn run(mut folder: Folder, settings: Settings, show_card: bool) -> Result<(), ProgramError> {
+    while run_once(&mut folder, &settings, show_card).await? == Ended::WentBack {}
     Ok(())
 }
 
@@ -88,18 +94,20 @@ enum Ended {
     WentBack,
 }
 
-async fn run_once(folder: &Folder, options: Options) -> Result<Ended, ProgramError> {
-    let Options { listen, show_card, hold } = options;
-    let listen_error = |reason| ProgramError::Listen { address: listen.to_string(), reason };
-    // First the address: a busy port must not cost the time of opening everything.
-    let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
-    let address = listener.local_addr().map_err(listen_error)?;
-    let asked_to_stop = asked_to_stop()
+async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> Result<Ended, ProgramError> {
+    // First the addresses and the certificate: a busy port must not cost the time of opening everything.
+    let tls = settings.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
+    let listeners = Listeners::bind(settings).await?;
+    let mut stop_signal = Stop::listen()
         .map_err(|source| ProgramError::Store(StoreError::Io { place: "signals of the system".into(), source }))?;
+    if let Some(public) = &settings.public_address {
+        folder.set_address(public)?;
+    }
+    let folder = &folder;
     let store = Arc::new(folder.server_store()?);
     let mut server = epoch::open_server(folder, &store)?;
     wijk::deliver_at_start(folder, &mut server)?;
-    let local = format!("http://{}", loopback(address));
+    let local = format!("http://{}", listeners.local);
     let card = if show_card { wijk::shown_card(folder, &mut server, &local)? } else { None };
     epoch::note_heads(folder.path(), store.rows().as_ref(), &server.certificate().epoch)?;
     let is_refilling = epoch::refilling(folder.path())?.is_some();
@@ -108,11 +116,14 @@ async fn run_once(folder: &Folder, options: Options) -> Result<Ended, ProgramErr
     let (stop, stopping) = watch::channel(false);
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
     let certificate_epoch = certificate.epoch;
+    let metrics = Arc::new(Metrics::default());
+    metrics.index_rebuilt.set(i64::from(store.opened().index_rebuilt.is_some()));
     let segments = Segments::open(folder.path(), wijk, server.reader(), store.rows()).map_err(ServerError::from)?;
     let segments = Arc::new(segments);
     let packer = Arc::new(Packer::start(Arc::clone(&segments), server.replica().spaces())?);
     let feed = Arc::new(Feed::new(server.reader(), server.signer(), segments));
-    let writer = Writer::start(server, folder, Arc::clone(&store), Arc::clone(&feed), Arc::clone(&packer))?;
+    let beside = (Arc::clone(&feed), Arc::clone(&packer), Arc::clone(&metrics));
+    let writer = Writer::start(server, folder, Arc::clone(&store), beside)?;
     let board = match &board_store {
         Some(store) => Board::start(store.rows(), local.clone(), stopping.clone())?,
         None => Board::waiting(stopping.clone()),
@@ -123,15 +134,24 @@ async fn run_once(folder: &Folder, options: Options) -> Result<Ended, ProgramErr
         certificate,
         feed,
         writer,
-        connections: Semaphore::new(CONNECTIONS_MAX),
-        connected: AtomicU64::new(0),
+        folder: folder.path().to_owned(),
+        limits: settings.limits.clone(),
+        guests: Arc::new(Guests::new(&settings.limits, settings.proxies.clone())),
+        quotas: Arc::new(Quotas::new(settings.limits.clone())),
+        metrics,
+        tls,
         stopping: stopping.clone(),
         showing_older,
         board,
     });
     folder.set_serving(Some(&local))?;
     say!("samenspraak: wijk {} is served at {local}", folder.file().name);
-    if let Some(link) = shared.board.one_time_link(&local) {
+    if let Some(public) = &settings.public_address {
+        say!("samenspraak: phones reach it at {public}, listening on {}", listeners.address);
+    }
+    // Elsewhere than on this machine the link needs the address that is known there.
+    let page = settings.public_address.as_deref().unwrap_or(&local);
+    if let Some(link) = shared.board.one_time_link(page) {
         let minutes = crate::board::LINK_LIFE.as_secs() / 60;
         say!("samenspraak: board page {link} (works once, for {minutes} minutes; on this machine {local}/bestuur)");
     }
@@ -144,19 +164,18 @@ async fn run_once(folder: &Folder, options: Options) -> Result<Ended, ProgramErr
         say!("samenspraak: join with this card; the next start shows another one when it is used");
         crate::cli::print_card(&card);
     }
-    tracing::info!(%address, "serving");
+    tracing::info!(address = %listeners.address, tls = shared.tls.is_some(), "serving");
 
-    let router = router(Arc::clone(&shared)).into_make_service_with_connect_info::<SocketAddr>();
-    let mut wait = stopping.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
-        // The sender lives until this function ends.
-        let _ = wait.wait_for(|stop| *stop).await;
-    });
-    let mut serving = tokio::spawn(serving.into_future());
-    let releasing = tokio::spawn(release_every(hold, Arc::clone(&shared)));
+    let tasks = [
+        tokio::spawn(release_every(settings.hold, Arc::clone(&shared))),
+        tokio::spawn(signals::reload(shared.tls.clone())),
+        tokio::spawn(signals::watchdog(Arc::clone(&shared))),
+    ];
+    listeners.serve(&shared);
+    signals::ready();
     let mut ended_by = Ended::Asked;
     tokio::select! {
-        () = asked_to_stop => tracing::info!("stopping"),
+        () = stop_signal.asked() => tracing::info!("stopping"),
         Ok(()) = async { shown_older.wait_for(|shown| *shown).await.map(drop) } => {
             tracing::error!("this log went back in time: beginning again in a new epoch");
             ended_by = Ended::WentBack;
@@ -164,12 +183,17 @@ async fn run_once(folder: &Folder, options: Options) -> Result<Ended, ProgramErr
             epoch::ask(folder.path(), Why::WentBack)?;
         }
         () = shared.writer.failed() => tracing::error!("stopping: the store failed"),
-        ended = &mut serving => tracing::error!(?ended, "the listener ended"),
     }
-    releasing.abort();
+    if ended_by == Ended::Asked {
+        stop_signal.end_at_once_when_asked_again();
+    }
+    signals::stopping();
+    for task in tasks {
+        task.abort();
+    }
     stop.send_replace(true);
-    // Connections end by themselves; one that doesn't is cut.
-    let _ = tokio::time::timeout(GOODBYE, serving).await;
+    // What was admitted is answered and connections end by themselves; one that doesn't is cut.
+    let _ = tokio::time::timeout(shared.limits.stop, shared.guests.empty()).await;
     shared.board.stop().await;
     let failure = shared.writer.stop().await;
     tokio::task::block_in_place(|| packer.stop());
@@ -189,6 +213,63 @@ async fn run_once(folder: &Folder, options: Options) -> Result<Ended, ProgramErr
     Ok(ended_by)
 }
 
+/// Where the server listens.
+struct Listeners {
+    phones: TcpListener,
+    /// Where phones connect.
+    address: SocketAddr,
+    /// Without TLS, for programs on this machine: the board's device, and commands that find it in `serve.json`.
+    plain: Option<TcpListener>,
+    /// Where programs on this machine connect.
+    local: SocketAddr,
+    metrics: Option<TcpListener>,
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ProgramError> {
+    let error = |reason| ProgramError::Listen { address: address.to_string(), reason };
+    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let bound = listener.local_addr().map_err(error)?;
+    Ok((listener, bound))
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings) -> Result<Self, ProgramError> {
+        let (phones, address) = bind(settings.listen).await?;
+        let (plain, local) = match settings.tls {
+            // The certificate names the public address, which may lead here or not.
+            Some(_) => bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.map(|(plain, at)| (Some(plain), at))?,
+            None => (None, loopback(address)),
+        };
+        let metrics = match settings.metrics_listen {
+            Some(address) => Some(bind(address).await?.0),
+            None => None,
+        };
+        Ok(Self { phones, address, plain, local, metrics })
+    }
+
+    fn serve(self, shared: &Arc<Shared>) {
+        let door = Door {
+            router: router(Arc::clone(shared)),
+            guests: Arc::clone(&shared.guests),
+            limits: shared.limits.clone(),
+            metrics: Arc::clone(&shared.metrics),
+            tls: shared.tls.clone(),
+            stopping: shared.stopping.clone(),
+        };
+        if let Some(plain) = self.plain {
+            tokio::spawn(listen::serve(plain, Door { tls: None, ..door.clone() }));
+        }
+        if let Some(metrics) = self.metrics {
+            let limits = Limits { connections: METRICS_CONNECTIONS_MAX, ..shared.limits.clone() };
+            let router = health::metrics_routes().with_state(Arc::clone(shared));
+            // Places of its own: whoever watches must see that the others are taken.
+            let guests = Arc::new(Guests::new(&limits, Vec::new()));
+            tokio::spawn(listen::serve(metrics, Door { router, guests, limits, tls: None, ..door.clone() }));
+        }
+        tokio::spawn(listen::serve(self.phones, door));
+    }
+}
+
 async fn release_every(hold: Duration, shared: Arc<Shared>) {
     // What was held when the server stopped has waited already.
     let mut due = tokio::time::interval(hold.max(Duration::from_millis(100)));
@@ -206,63 +287,45 @@ fn loopback(address: SocketAddr) -> SocketAddr {
     local
 }
 
-/// Waits for Ctrl-C or TERM. Listens from the moment it is called, not only once it is awaited: before that TERM would end
-/// the process at once.
-fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    Ok(async {
-        // When it can't be listened for, nobody can ask.
-        let _ = tokio::signal::ctrl_c().await;
-    })
-}
-
 fn router(shared: Arc<Shared>) -> Router {
     let board = crate::board::routes(shared.board.clone());
     Router::new()
         .route("/sync", get(sync))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/status", get(status))
-        .with_state(shared)
+        .merge(health::routes())
+        .with_state(Arc::clone(&shared))
         .merge(board)
+        .layer(from_fn_with_state(shared, requests::pass))
 }
 
-async fn sync(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
-    if shared.connections.available_permits() == 0 {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again later\n").into_response();
-    }
-    upgrade.max_message_size(FRAME_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX).on_upgrade(move |socket| async move {
-        let Ok(_permit) = shared.connections.try_acquire() else { return };
-        shared.connected.fetch_add(1, Ordering::Relaxed);
-        connection::run(&shared, socket).await;
-        shared.connected.fetch_sub(1, Ordering::Relaxed);
+async fn sync(
+    State(shared): State<Arc<Shared>>,
+    Extension(guest): Extension<Arc<Guest>>,
+    Extension(caller): Extension<Caller>,
+    Extension(id): Extension<RequestId>,
+    Extension(peer): Extension<axum::extract::ConnectInfo<SocketAddr>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    // Behind a proxy this is the first place where it is known who comes.
+    let behind_proxy = shared.guests.is_proxy(peer.0.ip());
+    let address = if behind_proxy { shared.guests.enter_address(caller.0) } else { Ok(None) };
+    let visit = address.and_then(|address| Ok(Visit::new(guest, address, shared.guests.enter_unproven()?)));
+    let visit = match visit {
+        Ok(visit) => visit,
+        Err(full) => return full_house(&shared, full),
+    };
+    let span = tracing::info_span!("connection", request = %id.0);
+    upgrade.max_message_size(FRAME_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX).on_upgrade(move |socket| {
+        let serving = async move {
+            shared.metrics.connected.inc();
+            shared.metrics.connections.inc();
+            connection::run(&shared, socket, visit).await;
+            shared.metrics.connections.dec();
+        };
+        serving.instrument(span)
     })
 }
 
-/// Counters for the administrator, on this machine only.
-async fn status(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    if !crate::board::access::is_local(&request.into_parts().0) {
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    let heads: Vec<_> = [SpaceId::Members, SpaceId::Open, SpaceId::Inbox, SpaceId::Board]
-        .iter()
-        .map(|space| (space.to_string(), shared.feed.reader().head(*space).map(|head| head.next).unwrap_or_default()))
-        .collect();
-    let body = serde_json::json!({
-        "connections": shared.connected.load(Ordering::Relaxed),
-        "log_items": heads.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
-        "documents_opened": shared.board.documents_opened().await,
-        "flushes": shared.writer.flushes(),
-    });
-    ([("content-type", "application/json")], format!("{body}\n")).into_response()
+fn full_house(shared: &Shared, full: Full) -> Response {
+    shared.metrics.was_full(full.limit());
+    no_place(full)
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use samenspraak_core::model::WijkId;
 use samenspraak_core::replica::{Side, erase_again, erased_subjects};
-use samenspraak_core::store::disk::DiskStore;
+use samenspraak_core::store::disk::{DiskStore, OpenReport};
 use samenspraak_core::store::{CachedStore, Store, StoreError, erased};
 
 use crate::erased_log::ErasedLog;
@@ -21,6 +21,7 @@ pub struct ServerStore {
     disk: Arc<DiskStore>,
     rows: Arc<dyn Store>,
     noted: Mutex<Noted>,
+    opened: OpenReport,
 }
 
 struct Noted {
@@ -37,7 +38,7 @@ impl ServerStore {
     /// # Errors
     /// When the store or the list of what was erased is in use, damaged or can't be written.
     pub fn open(folder: &Path, wijk: WijkId) -> Result<Self, ProgramError> {
-        let disk = open_store(&folder.join(Which::Server.name()))?;
+        let (disk, opened) = open_store(&folder.join(Which::Server.name()))?;
         let rows: Arc<dyn Store> = Arc::new(CachedStore::new(Arc::clone(&disk) as Arc<dyn Store>));
         let (mut log, is_new) = ErasedLog::open(folder, wijk)?;
         let again = erase_again(&rows, wijk, Side::Server, log.erasures())?;
@@ -48,7 +49,7 @@ impl ServerStore {
             // Erased before there was a list; what is erased from here on is listed in the store too.
             log.add(&erased_subjects(rows.as_ref())?)?;
         }
-        let store = Self { disk, rows, noted: Mutex::new(Noted { log, count: 0, is_fresh: false }) };
+        let store = Self { disk, rows, noted: Mutex::new(Noted { log, count: 0, is_fresh: false }), opened };
         store.note_erased()?;
         store.noted().is_fresh = false;
         scrub(store.rows.as_ref());
@@ -59,6 +60,12 @@ impl ServerStore {
     #[must_use]
     pub fn rows(&self) -> Arc<dyn Store> {
         Arc::clone(&self.rows)
+    }
+
+    /// What opening its files found.
+    #[must_use]
+    pub fn opened(&self) -> OpenReport {
+        self.opened.clone()
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {

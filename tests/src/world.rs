@@ -9,14 +9,16 @@ mod seeded;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use samenspraak_core::app::{Command, CommandError, Event, Reply, Timestamp};
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{AreaCode, Directory, Role, SpaceId, Theme, WijkId};
 use samenspraak_core::store::log::LogHead;
 use samenspraak_core::store::{Batch, MemoryStore, Store, StoreError, Table};
+use samenspraak_core::sync::segment;
 use samenspraak_core::sync::server::{PushJob, Server, ServerEffect, ServerKeys, Session};
-use samenspraak_core::sync::wire::{Frame, RefusalCode};
+use samenspraak_core::sync::wire::{Frame, Piece, RefusalCode};
 
 pub use phone::{Heard, Phone};
 pub use seeded::Seeded;
@@ -55,6 +57,8 @@ pub struct World {
     /// What was said on the last connection, up and down.
     pub said: (Vec<Vec<u8>>, Vec<Vec<u8>>),
     server_failed: bool,
+    /// Whether the server sends its logs packed in segments.
+    pub packs: bool,
     /// Heads that phones showed the server, which it had signed and didn't have.
     pub went_back: Vec<(SpaceId, LogHead)>,
 }
@@ -102,8 +106,18 @@ impl World {
         let wijk = root.joined().identity().wijk;
         let server = Server::open(wijk, keys.clone(), Arc::clone(&server_store)).expect("the server's store opens");
         let said = Default::default();
-        let mut world =
-            Self { random, wijk, root, server_store, keys, server, said, server_failed: false, went_back: Vec::new() };
+        let mut world = Self {
+            random,
+            wijk,
+            root,
+            server_store,
+            keys,
+            server,
+            said,
+            server_failed: false,
+            went_back: Vec::new(),
+            packs: false,
+        };
         world.sync_root();
         world
     }
@@ -135,6 +149,7 @@ impl World {
             server,
             said,
             server_failed: false,
+            packs: self.packs,
             went_back: Vec::new(),
         }
     }
@@ -354,6 +369,12 @@ impl World {
             }
         }
         for (space, head) in followed.iter_mut() {
+            if self.packs {
+                while let Some((read, _)) = reader.read_segment(*space, head.next, u64::MAX).expect("the log is read") {
+                    *head = read.head;
+                    down.push(packed(self.wijk, &read.piece).encode());
+                }
+            }
             while let Some(read) = reader.read(*space, head.next).expect("the log is read") {
                 *head = read.head;
                 down.push(Frame::Piece(read.piece).encode());
@@ -380,6 +401,17 @@ impl World {
             }
         }
     }
+}
+
+/// A piece as a segment.
+///
+/// # Panics
+/// When it can't be packed: every honest piece can.
+#[must_use]
+pub fn packed(wijk: WijkId, piece: &Piece) -> Frame {
+    let plain = segment::pack(wijk, piece).expect("an honest piece is packed");
+    let packed = compress_to_vec(plain.as_slice(), CompressionLevel::Fastest);
+    Frame::Segment { space: piece.space, epoch: piece.epoch, from: piece.from, packed }
 }
 
 /// A store in memory with the same rows as another.

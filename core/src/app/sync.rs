@@ -11,13 +11,16 @@ use crate::seal::{SealPublic, seal_drop};
 use crate::store::{Batch, Table, keys};
 use crate::sync::phone::{Remembered, Session, SessionError};
 use crate::sync::segment::At;
-use crate::sync::wire::{Frame, Receipt};
+use crate::sync::wire::{Frame, Receipt, RefusalCode};
 use std::collections::BTreeSet;
 
 /// First wait after a lost connection; doubles with each failure.
 const BACKOFF_FIRST_MS: u64 = 1_000;
 /// Longest wait: a phone that finds a network again is heard within this time.
 const BACKOFF_MAX_MS: u64 = 5 * 60 * 1_000;
+/// The longest that a phone waits because a server asked it to. Quotas by the minute take less; one by the day is asked about
+/// again every quarter of an hour, in one small flight.
+const ASKED_TO_WAIT_MS_MAX: u64 = 15 * 60 * 1000;
 
 impl App {
     pub(super) fn frame(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
@@ -70,6 +73,10 @@ impl App {
                 Ok(())
             }
             Frame::Refused { push, space, code, expected_seq } => {
+                if code == RefusalCode::NotNow {
+                    // No server may silence a phone for long.
+                    self.asked_to_wait_ms = expected_seq.unwrap_or(0).saturating_mul(1000).min(ASKED_TO_WAIT_MS_MAX);
+                }
                 session.refused(push, space, code, expected_seq)?;
                 self.push_more(effects);
                 self.settle(effects);
@@ -274,6 +281,9 @@ impl App {
         joined.session = None;
         self.failed_connects = self.failed_connects.saturating_add(1);
         let wait = backoff_ms(self.failed_connects, joined.key.id().as_bytes());
+        // Later by as much as the backoff spreads: all who were asked to wait would else come at the same moment.
+        let asked = std::mem::take(&mut self.asked_to_wait_ms);
+        let wait = if asked > wait { asked.saturating_add(wait) } else { wait };
         effects.push(Effect::ConnectAt(Timestamp(now.0.saturating_add(wait))));
     }
 }

@@ -55,6 +55,10 @@ pub const SEQ_MAX: u64 = 1 << 24;
 /// Entries of one batch: a push, or a piece of a log. A phone that wrote this many in one evening sends two.
 pub const BATCH_ENTRIES_MAX: usize = 4096;
 
+/// Entries of one packed segment of a log, which only phones take: twice a batch, because the fewer segments, the fewer closing
+/// signatures. Admitting so many takes some 6 MB and a tenth of a second.
+pub const SEGMENT_ENTRIES_MAX: usize = 2 * BATCH_ENTRIES_MAX;
+
 /// Entries of one push. A piece of the log ends where a push ended: with what may have waited for it, and with what stood
 /// in the piece before, it must stay within [`BATCH_ENTRIES_MAX`], or nobody could read the log any more.
 pub const PUSH_ENTRIES_MAX: usize = BATCH_ENTRIES_MAX / 4;

@@ -13,7 +13,7 @@ use crate::entry::codec::{Opening, Record};
 use crate::entry::run::{Cursor, Rebuilt, RunError};
 use crate::entry::{Header, Kind, Run, Salt, Signature, sign};
 use crate::gate::body::{Judgement, SubjectState, is_document};
-use crate::gate::limits::BATCH_ENTRIES_MAX;
+use crate::gate::limits::{BATCH_ENTRIES_MAX, SEGMENT_ENTRIES_MAX};
 use crate::gate::{Dep, Reason, Verdict, rules};
 use crate::membership::Members;
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
@@ -192,7 +192,9 @@ impl Replica {
     /// Computes headers and ids in log order and checks everything that is the carrier's responsibility.
     fn rebuild(&self, space: SpaceId, batch: &RunBatch) -> Result<Vec<Rebuilt>, BatchRefusal> {
         let count: usize = batch.runs.iter().map(|run| run.entries.len()).sum();
-        if count > BATCH_ENTRIES_MAX || (!batch.order.is_empty() && batch.order.len() != count) {
+        // Only a server's log is packed so far, and only phones read it.
+        let most = if self.side == Side::Server { BATCH_ENTRIES_MAX } else { SEGMENT_ENTRIES_MAX };
+        if count > most || (!batch.order.is_empty() && batch.order.len() != count) {
             return Err(BatchRefusal::Form);
         }
         let devices: BTreeSet<DeviceId> = batch.runs.iter().map(|run| run.device).collect();

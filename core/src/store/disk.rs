@@ -5,6 +5,8 @@
 //! dir/manifest                only between a clean close and the next opening
 //! dir/journal/00000001.seg …  every batch, checksummed, flushed before its commit returns
 //! dir/index-N/                sled: where each row stands in the journal
+//! dir/id                      a second copy of the store's id
+//! dir/salvaged, dir/damaged/  only after a salvage: what was lost, and the segments as they were
 //! ```
 //! A commit is written and flushed to the journal first and put into the index after. Every value read is checked against its
 //! checksum, its table and its key. What sled says wrong, or does not say because it panicked, has it set aside and built anew
@@ -16,38 +18,49 @@
 //! rot in the very last flush before a crash look like a torn tail and are cut, reported as such. Next: `frame` for the bytes, `replay` for what counts
 //! as damage, `scrub` for erasing.
 
+mod behind;
 mod files;
 mod frame;
 mod group;
+mod identity;
 mod index;
 mod journal;
 mod manifest;
 mod open;
 mod read;
+mod rebuild;
 mod replay;
+mod salvage;
 mod scrub;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;
+mod sort;
 mod verify;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use behind::Behind;
+pub use behind::{OnProgress, Progress};
 use files::io_error;
 pub use files::{Files, LockGuard, LockMode, RealFiles, StoreFile};
 pub use frame::StoreId;
 use frame::{EncodedBatch, Location, index_key};
 use group::Group;
-use index::{Index, IndexFailed, SledIndex};
+use index::{Early, Index, IndexFailed, SledIndex};
 use journal::{IndexChange, Journal};
 use manifest::Manifest;
 use read::{ReadFault, bounds, read_row};
+use rebuild::Collector;
 pub use replay::Damage;
-use replay::{Live, Reading, Segments, Until, replay, segment_name};
+use replay::{Live, Segments, Until, segment_name};
+pub use salvage::{DAMAGED_DIR, Lost, Salvaged};
 #[cfg(any(test, feature = "testing"))]
 pub use verify::every_value;
 pub use verify::{ReadOnlyDisk, Verification};
+use walk::walk;
 
 use super::{Batch, Row, Store, StoreError, Table};
 
@@ -64,11 +77,32 @@ pub struct DiskOptions {
     pub segment_bytes_max: u64,
     /// Where the index goes, if not beside the journal: a folder whose loss costs nothing.
     pub index_root: Option<PathBuf>,
+    /// Rows that are asked for first, by table and beginning of their keys. When the index of a large store must be built anew,
+    /// these are answered as soon as the journal was read once; everything else waits for the index. Empty: opening waits.
+    pub first_rows: Vec<(Table, Vec<u8>)>,
+    /// Called while the store opens, and after that until the index is built or checked.
+    pub progress: OnProgress,
+    /// Up to so many changes are sorted in memory while the index is built; what is more needs files, and counts as large.
+    /// Only tests have a reason to change it.
+    pub sort_at_once: usize,
+    /// An index of more rows than this is checked behind the store after a clean close. Only tests have a reason to change it.
+    pub check_at_once: u64,
 }
+
+/// An index of so many rows is compared with what it held before the store opens, in some 20 ms; a larger one behind it.
+const CHECK_AT_ONCE_ROWS_MAX: u64 = 50_000;
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { store_id: None, segment_bytes_max: SEGMENT_BYTES_MAX, index_root: None }
+        Self {
+            store_id: None,
+            segment_bytes_max: SEGMENT_BYTES_MAX,
+            index_root: None,
+            first_rows: Vec::new(),
+            progress: OnProgress::default(),
+            sort_at_once: sort::AT_ONCE_MAX,
+            check_at_once: CHECK_AT_ONCE_ROWS_MAX,
+        }
     }
 }
 
@@ -83,14 +117,14 @@ pub enum RebuildReason {
     ManifestVersion,
     /// The journal is not as long as when the store was closed.
     JournalDiffers,
-    /// The index's files are not those of when the store was closed.
+    /// The index does not hold what it held when the store was closed.
     IndexDiffers,
     /// sled refused, panicked or hung.
     IndexFailed,
 }
 
 /// What opening found and did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenReport {
     /// Frames in the journal.
     pub frames: u64,
@@ -100,6 +134,10 @@ pub struct OpenReport {
     pub index_rebuilt: Option<RebuildReason>,
     /// Whether sled could not be had and the index is in memory.
     pub index_in_memory: bool,
+    /// Whether the index is still being built or checked: commits wait for that, and reads that need more than is known.
+    pub is_behind: bool,
+    /// What was lost in this or an earlier salvage, until [`DiskStore::clear_salvaged`]: rows may be missing.
+    pub salvaged: Option<Salvaged>,
 }
 
 #[derive(Debug)]
@@ -121,8 +159,11 @@ pub struct DiskStore {
     store_id: StoreId,
     // Order of locks: journal before state.
     journal: Mutex<Journal>,
-    state: RwLock<State>,
+    state: Arc<RwLock<State>>,
     group: Group,
+    /// Building or checking the index.
+    behind: Arc<Behind>,
+    options: DiskOptions,
     /// The highest number that was given to an index.
     generations: AtomicU64,
     /// Held by the one that scrubs; taken before the others.
@@ -148,7 +189,49 @@ impl DiskStore {
     /// # Errors
     /// As there.
     pub fn open_in(files: Arc<dyn Files>, dir: &Path, options: DiskOptions) -> Result<(Self, OpenReport), StoreError> {
-        open::open(files, dir, options)
+        open::open(files, dir, options, false)
+    }
+
+    /// As [`DiskStore::open`], and a damaged journal is made whole again without what is lost: every whole frame is kept, the
+    /// damaged segments are copied to [`DAMAGED_DIR`] first, and the report names each lost frame, now and at every later
+    /// opening until [`DiskStore::clear_salvaged`]. Without damage it does what `open` does.
+    ///
+    /// Rows of lost frames are missing, or are what they were before. Whoever calls this must begin a new epoch, erase again,
+    /// and have peers bring what is missing.
+    ///
+    /// # Errors
+    /// As for [`DiskStore::open`]; [`StoreError::Damaged`] only when not even the store's id can be found.
+    pub fn open_salvaging(dir: &Path, options: DiskOptions) -> Result<(Self, OpenReport), StoreError> {
+        Self::open_salvaging_in(Arc::new(RealFiles), dir, options)
+    }
+
+    /// As [`DiskStore::open_salvaging`], on another file system.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_salvaging_in(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        options: DiskOptions,
+    ) -> Result<(Self, OpenReport), StoreError> {
+        open::open(files, dir, options, true)
+    }
+
+    /// What was lost in a salvage whose mark was not cleared yet.
+    ///
+    /// # Errors
+    /// When the mark cannot be looked for.
+    pub fn salvaged(&self) -> Result<Option<Salvaged>, StoreError> {
+        Salvaged::read(self.files.as_ref(), &self.dir)
+    }
+
+    /// Takes the mark of a salvage away, durably: peers have brought what was missing, or a person says that it is enough.
+    /// The copies in [`DAMAGED_DIR`] stay; they hold what was erased since, too, so a person removes them.
+    ///
+    /// # Errors
+    /// When the system refuses; the mark may then still be there.
+    pub fn clear_salvaged(&self) -> Result<(), StoreError> {
+        Salvaged::clear(self.files.as_ref(), &self.dir)
     }
 
     /// Reads the whole store, changing nothing, and says all that is wrong with it.
@@ -174,6 +257,7 @@ impl DiskStore {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
+        self.behind.stop();
         let mut journal = self.journal();
         let had_stopped = journal.is_stopped();
         journal.stop();
@@ -183,8 +267,8 @@ impl DiskStore {
         };
         if let (Index::Sled(sled), false) = (index, had_stopped) {
             // Without a manifest the next opening builds the index anew: slower, not wrong.
-            if let Ok(index_crc) = sled.finish() {
-                let _ = self.write_manifest(&journal, generation, index_crc);
+            if let Ok(content) = sled.finish() {
+                let _ = self.write_manifest(&journal, generation, content);
             }
         }
         drop(journal);
@@ -192,13 +276,13 @@ impl DiskStore {
         if had_stopped { Err(self.closed()) } else { Ok(()) }
     }
 
-    fn write_manifest(&self, journal: &Journal, generation: u64, index_crc: u32) -> Result<(), StoreError> {
+    fn write_manifest(&self, journal: &Journal, generation: u64, content: index::Content) -> Result<(), StoreError> {
         let mut segments = Vec::new();
         for (number, file) in &journal.segments {
             segments.push((*number, file.size().map_err(|error| io_error(&journal.path(*number), error))?));
         }
         let next_frame = journal.next_frame;
-        let manifest = Manifest { store_id: self.store_id, generation, index_crc, next_frame, segments };
+        let manifest = Manifest { store_id: self.store_id, generation, content, next_frame, segments };
         manifest.write(self.files.as_ref(), &self.dir)
     }
 
@@ -246,11 +330,27 @@ impl DiskStore {
 
     /// Builds the index anew from the journal.
     fn rebuild(&self, journal: &Journal, state: &mut State) -> Result<(), StoreError> {
-        let read = replay(&journal.dir, &journal.segments, Until::RunningTo(journal.end), Reading::Strict);
+        let options = &self.options;
+        let mut collector = Collector::new(
+            &journal.dir,
+            &journal.segments,
+            &self.index_root,
+            options.sort_at_once,
+            Early::default(),
+            &options.progress,
+        );
+        let read = walk(&journal.dir, &journal.segments, Until::RunningTo(journal.end), &[], &mut collector);
         if matches!(read, Err(StoreError::Damaged { .. })) {
             self.journal_damaged.store(true, Ordering::Relaxed);
         }
-        let (generation, index) = self.build(read?.live);
+        read?;
+        let generation = self.generations.fetch_add(1, Ordering::SeqCst) + 1;
+        let never = AtomicBool::new(false);
+        let built = collector.finish().build(&self.index_root, generation, &options.progress, &never);
+        let index = built.map_err(|IndexFailed| {
+            let source = std::io::Error::other("rows could not be sorted");
+            io_error(&self.index_root, source)
+        })?;
         Self::install(journal, state, generation, index);
         Ok(())
     }
@@ -258,7 +358,8 @@ impl DiskStore {
     /// A new index with its number: in sled, or in memory when sled cannot.
     fn build(&self, live: Live) -> (u64, Index) {
         let generation = self.generations.fetch_add(1, Ordering::SeqCst) + 1;
-        match SledIndex::build(&self.index_root, generation, &live) {
+        let rows = live.iter().map(|(key, at)| Ok((key.clone(), *at)));
+        match SledIndex::build(&self.index_root, generation, rows) {
             Ok(sled) => (generation, Index::Sled(sled)),
             Err(IndexFailed) => (generation, Index::Memory(live)),
         }
@@ -273,6 +374,7 @@ impl DiskStore {
 
     /// Sets an index aside that said something wrong, unless another thread did so meanwhile.
     fn distrust(&self, generation: u64) -> Result<(), StoreError> {
+        self.behind.wait();
         let journal = self.journal();
         let mut state = self.state_mut();
         if state.generation != generation {
@@ -281,20 +383,29 @@ impl DiskStore {
         self.rebuild(&journal, &mut state)
     }
 
-    /// Finds places in the index and reads them; on anything wrong builds the index anew and tries once more.
+    /// Finds places between two keys in the index and reads them; on anything wrong builds the index anew and tries once more.
     fn find<T>(
         &self,
+        (from, to): (&[u8], &[u8]),
         look_up: impl Fn(&Index) -> Result<T, IndexFailed>,
         read: impl Fn(T, &Segments) -> Result<Found, ReadFault>,
     ) -> Result<Found, StoreError> {
-        let mut tried = false;
+        let (mut tried, mut waited) = (false, false);
         loop {
             if self.closed.load(Ordering::SeqCst) {
                 return Err(self.closed());
             }
             let (places, segments, generation) = {
                 let state = self.state();
-                (look_up(&state.index), Arc::clone(&state.segments), state.generation)
+                let answers = state.index.answers(from, to);
+                if !answers && !waited {
+                    drop(state);
+                    self.behind.wait();
+                    waited = true;
+                    continue;
+                }
+                let places = if answers { look_up(&state.index) } else { Err(IndexFailed) };
+                (places, Arc::clone(&state.segments), state.generation)
             };
             let what = match places.map(|places| read(places, &segments)) {
                 Ok(Ok(found)) => return Ok(found),
@@ -313,10 +424,18 @@ impl DiskStore {
 
 type Found = Vec<Row>;
 
+impl Drop for DiskStore {
+    fn drop(&mut self) {
+        // Before the lock is given back: what goes on behind writes to the index.
+        self.behind.stop();
+    }
+}
+
 impl Store for DiskStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let wanted = index_key(table, key);
         let rows = self.find(
+            (&wanted, &[&wanted[..], &[0]].concat()),
             |index| index.get(&wanted),
             |at, segments| {
                 let Some(at) = at else { return Ok(Vec::new()) };
@@ -330,6 +449,7 @@ impl Store for DiskStore {
     fn scan(&self, table: Table, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
         let Some((from, to)) = bounds(table, from, to, limit) else { return Ok(Vec::new()) };
         self.find(
+            (&from, &to),
             |index| index.range(&from, &to, limit),
             |places, segments| {
                 let row = |(key, at): (Vec<u8>, Location)| {
@@ -350,6 +470,10 @@ impl Store for DiskStore {
         if batch.is_empty() {
             return Ok(());
         }
+        self.behind.wait();
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(self.closed());
+        }
         let stopped = || {
             self.journal().stop();
             self.closed()
@@ -358,6 +482,7 @@ impl Store for DiskStore {
     }
 
     fn scrub(&self) -> Result<(), StoreError> {
+        self.behind.wait();
         self.scrub_all()
     }
 }

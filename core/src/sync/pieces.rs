@@ -27,6 +27,7 @@ const LINES_AT_ONCE: usize = 256;
 struct Extent {
     /// It ends at the first push behind which it has so many items, or bytes of entries.
     items_target: usize,
+    items_max: usize,
     bytes_target: usize,
     /// And before a push with which it would have more bytes, unless that push alone does, which the server's limit on pushes
     /// keeps small.
@@ -35,10 +36,16 @@ struct Extent {
 
 /// What one frame carries as it is: with envelopes of 60 bytes as many entries as [`BATCH_BYTES_TARGET`], and never more than
 /// half a frame, so that envelopes and verdicts fit in too.
-const PIECE: Extent = Extent { items_target: 1024, bytes_target: BATCH_BYTES_TARGET, bytes_max: FRAME_BYTES_MAX / 2 };
+const PIECE: Extent = Extent {
+    items_target: 1024,
+    items_max: BATCH_ENTRIES_MAX,
+    bytes_target: BATCH_BYTES_TARGET,
+    bytes_max: FRAME_BYTES_MAX / 2,
+};
 /// What is packed together: with the longest push behind it no more items than a batch may have.
 const SEGMENT: Extent = Extent {
     items_target: SEGMENT_ITEMS_MAX - PUSH_ENTRIES_MAX,
+    items_max: SEGMENT_ITEMS_MAX,
     bytes_target: SEGMENT_BODY_BYTES_MAX - 2 * PUSH_BYTES_MAX,
     bytes_max: SEGMENT_BODY_BYTES_MAX,
 };
@@ -109,7 +116,8 @@ impl Building {
 
     fn has_room_for(&self, push: &[Item], bytes: usize) -> bool {
         self.piece.lines.is_empty()
-            || (self.bytes + bytes <= self.extent.bytes_max && self.piece.lines.len() + push.len() <= BATCH_ENTRIES_MAX)
+            || (self.bytes + bytes <= self.extent.bytes_max
+                && self.piece.lines.len() + push.len() <= self.extent.items_max)
     }
 
     fn is_full(&self) -> bool {

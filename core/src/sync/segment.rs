@@ -13,6 +13,7 @@ mod bodies;
 mod change;
 mod columns;
 mod seen;
+mod shape;
 
 use ruzstd::decoding::FrameDecoder;
 
@@ -22,18 +23,18 @@ use crate::entry::codec::Opening;
 use crate::entry::subject::{creator, subject_id};
 use crate::entry::{Kind, Payload, Run, RunEntry, Signature};
 use crate::gate::Verdict;
-use crate::gate::limits::{BATCH_ENTRIES_MAX, FRAME_BYTES_MAX};
+use crate::gate::limits::{FRAME_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId, WijkId};
 use crate::store::log::Epoch;
 use columns::{Col, Columns, ColumnsReader};
 use seen::Seen;
 
-/// Items of one segment: as many as one batch may have, so that a segment is admitted like a piece.
-pub const SEGMENT_ITEMS_MAX: usize = BATCH_ENTRIES_MAX;
-/// Bytes of the bodies in one segment, as they are unpacked: sixteen times what a piece aims at. A phone holds them once while
-/// it takes them.
-pub const SEGMENT_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Bytes of a segment before it is compressed. Columns are never longer than the bodies and envelopes that they replace.
+/// Items of one segment: as many as a phone admits at once.
+pub const SEGMENT_ITEMS_MAX: usize = SEGMENT_ENTRIES_MAX;
+/// Bytes of the bodies in one segment, as they are unpacked: 400 for each item, twice what a small edit takes. A phone holds
+/// them once while it takes them.
+pub const SEGMENT_BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Bytes of a segment before it is compressed. Columns are hardly ever longer than the bodies and envelopes that they replace.
 pub const SEGMENT_PLAIN_BYTES_MAX: usize = SEGMENT_BODY_BYTES_MAX + FRAME_BYTES_MAX;
 /// Bytes of a compressed segment: a frame with room for its envelope.
 pub const SEGMENT_BYTES_MAX: usize = FRAME_BYTES_MAX - 1024;

@@ -204,7 +204,8 @@ pub enum Frame {
         space: SpaceId,
         /// Why.
         code: RefusalCode,
-        /// For gaps and forks: where the chain of the device stands at the server.
+        /// For gaps and forks: where the chain of the device stands at the server. For "not now": after how many seconds it can
+        /// help to try again, where that is known.
         expected_seq: Option<u64>,
     },
     /// Server: a piece of a log.
@@ -330,6 +331,16 @@ pub enum Frame {
         /// The signature that came with it.
         signature: Signature,
     },
+}
+
+impl Frame {
+    /// A refusal that says when it can help to try again.
+    #[must_use]
+    pub fn not_now(push: Option<u64>, space: SpaceId, wait: std::time::Duration) -> Self {
+        // A wait of less than a second is one: a phone's clock of tries has no smaller step.
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+        Self::Refused { push, space, code: RefusalCode::NotNow, expected_seq: Some(seconds) }
+    }
 }
 
 impl Piece {

@@ -4,6 +4,7 @@ use samenspraak_core::gate::{Reason, Verdict};
 use samenspraak_core::model::*;
 use samenspraak_core::replica::RunBatch;
 use samenspraak_core::store::log::{LogHead, LogItem};
+use samenspraak_core::sync::segment;
 use samenspraak_core::sync::wire::{ChainHead, Frame, Piece, PieceLine, Reach, Receipt, ReceiptLine, RefusalCode};
 use samenspraak_core::sync::{ServerCertificate, epoch_message, head_message, prove_message, receipt_message};
 
@@ -129,4 +130,11 @@ fn what_servers_and_phones_sign_keeps_its_bytes() {
     assert!(certificate().is_valid(WIJK));
     // Whether an item was judged anew follows from the log and isn't hashed.
     assert_eq!(empty.after(&item), empty.after(&LogItem { again: true, ..item }));
+}
+
+#[test]
+fn a_packed_piece_keeps_its_bytes() {
+    let Some((_, Frame::Piece(piece))) = frames().into_iter().find(|(name, _)| *name == "piece") else { panic!() };
+    let plain = segment::pack(WIJK, &piece).expect("a piece can be packed");
+    check("segment.hex", &[("segment before it is compressed", plain)]);
 }

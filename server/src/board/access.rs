@@ -93,8 +93,8 @@ impl Access {
         self.state().link.as_ref().map(|(secret, _)| secret.0.clone())
     }
 
-    /// Opens a session with the link and gives the cookie; `None` when the link is another, was used or is too old.
-    pub(super) fn open(&self, token: &str, headers: &HeaderMap, now: Instant) -> Option<String> {
+    /// Opens a session with the link and gives the cookie, for encrypted lines alone if this one is; `None` when the link is another, was used or is too old.
+    pub(super) fn open(&self, token: &str, headers: &HeaderMap, encrypted: bool, now: Instant) -> Option<String> {
         let mut state = self.state();
         let (secret, until) = state.link.as_ref()?;
         if !secret.is(token) || now > *until {
@@ -102,7 +102,7 @@ impl Access {
         }
         state.link = None;
         let cookie = Secret::new();
-        let secure = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+        let secure = encrypted || headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
         let line = format!(
             "{}={}; Path=/bestuur; Max-Age={}; HttpOnly; SameSite=Strict{}",
             self.cookie_name,
@@ -218,12 +218,12 @@ mod tests {
         let access = Access::new("x", now);
         let link = access.link().unwrap();
         assert!(link.len() * 4 >= 128);
-        assert!(access.open("", &headers, now).is_none());
-        assert!(access.open(&link[1..], &headers, now).is_none());
-        assert!(access.open(&link, &headers, now + LINK_LIFE + Duration::from_secs(1)).is_none());
-        let line = access.open(&link, &headers, now).unwrap();
+        assert!(access.open("", &headers, false, now).is_none());
+        assert!(access.open(&link[1..], &headers, false, now).is_none());
+        assert!(access.open(&link, &headers, false, now + LINK_LIFE + Duration::from_secs(1)).is_none());
+        let line = access.open(&link, &headers, false, now).unwrap();
         assert!(line.contains("HttpOnly; SameSite=Strict"));
-        assert!(access.open(&link, &headers, now).is_none() && access.link().is_none());
+        assert!(access.open(&link, &headers, false, now).is_none() && access.link().is_none());
 
         let cookie = line.split(';').next().unwrap().to_owned();
         let visitor = |cookie: &str, at| {

@@ -14,6 +14,7 @@ use futures_util::Stream;
 
 use super::{Board, access, contribution, decide, layout, meetings, queue};
 use crate::messages::text;
+use crate::serve::requests::Encrypted;
 
 /// Pages are told of changes at most this often, however many voices come in.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -58,8 +59,9 @@ async fn guard(State(board): State<Board>, request: Request, next: Next) -> Resp
 /// `GET /bestuur/open/{token}`
 async fn open(State(board): State<Board>, Path(token): Path<String>, request: Request) -> Response {
     // A program that only looks where a link leads must not use it up.
+    let encrypted = request.extensions().get::<Encrypted>().is_some_and(|line| line.0);
     let opened = (request.method() == Method::GET)
-        .then(|| board.access.open(&token, request.headers(), Instant::now()))
+        .then(|| board.access.open(&token, request.headers(), encrypted, Instant::now()))
         .flatten();
     match opened {
         Some(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to("/bestuur")).into_response(),

@@ -4,18 +4,23 @@
 //! last one is on the line. So a slow reader costs one piece of memory, whatever it is behind.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use samenspraak_core::model::SpaceId;
+use samenspraak_core::replica::RunBatch;
 use samenspraak_core::store::log::LogHead;
-use samenspraak_core::sync::server::{ServerEffect, Session};
-use samenspraak_core::sync::wire::Frame;
-use tokio::sync::watch;
+use samenspraak_core::sync::server::{PushJob, ServerEffect, Session};
+use samenspraak_core::sync::wire::{Frame, RefusalCode};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
 use super::feed::Next;
+use super::guests::{AddressPlace, Guest};
+use super::limits::PROOF_BYTES_MAX;
+use super::quota::{Reserved, Stranger};
 use crate::client::entropy;
 
 /// How long one frame may take to leave: a phone slower than this is told to come back.
@@ -33,9 +38,25 @@ struct Followed {
     signed: Option<LogHead>,
 }
 
+/// What a connection holds beside its socket: its places, and its quota while its device is no member.
+pub(super) struct Visit {
+    _guest: Arc<Guest>,
+    _address: Option<AddressPlace>,
+    /// Given back when the device has proved itself.
+    unproven: Option<OwnedSemaphorePermit>,
+    stranger: Stranger,
+}
+
+impl Visit {
+    pub(super) fn new(guest: Arc<Guest>, address: Option<AddressPlace>, unproven: OwnedSemaphorePermit) -> Self {
+        Self { _guest: guest, _address: address, unproven: Some(unproven), stranger: Stranger::default() }
+    }
+}
+
 struct Connection<'s> {
     shared: &'s Shared,
     socket: WebSocket,
+    visit: Visit,
     session: Session,
     followed: BTreeMap<SpaceId, Followed>,
 }
@@ -50,9 +71,9 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn run(shared: &Shared, socket: WebSocket) {
+pub(super) async fn run(shared: &Shared, socket: WebSocket, visit: Visit) {
     let (session, hello) = Session::begin(shared.wijk, shared.certificate.clone(), entropy());
-    let mut connection = Connection { shared, socket, session, followed: BTreeMap::new() };
+    let mut connection = Connection { shared, socket, visit, session, followed: BTreeMap::new() };
     let reason = match connection.send(&hello).await {
         Ok(()) => connection.serve().await,
         Err(reason) => reason,
@@ -65,10 +86,14 @@ pub(super) async fn run(shared: &Shared, socket: WebSocket) {
 
 impl Connection<'_> {
     async fn send(&mut self, frame: &Frame) -> Result<(), End> {
+        self.shared.metrics.answered(frame);
         self.send_message(Message::Binary(frame.encode().into())).await
     }
 
     async fn send_message(&mut self, message: Message) -> Result<(), End> {
+        if let Message::Binary(bytes) = &message {
+            self.shared.metrics.bytes_out(bytes.len());
+        }
         match timeout(SEND_MAX, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err("the line broke"),
@@ -120,20 +145,27 @@ impl Connection<'_> {
     }
 
     async fn receive(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.shared.metrics.bytes_in(bytes.len());
+        if self.session.device().is_none() && bytes.len() > PROOF_BYTES_MAX {
+            return Err("too much before it proved who it is");
+        }
         let members = self.shared.writer.members();
         let session = &mut self.session;
         let effects = tokio::task::block_in_place(|| session.receive(bytes, &members, self.shared.feed.reader()));
+        if self.session.device().is_some() {
+            self.visit.unproven = None;
+        }
         for effect in effects {
             match effect {
                 ServerEffect::Send(frame) => self.send(&frame).await?,
-                ServerEffect::Admit(job) => match self.shared.writer.admit(job).await {
-                    Some(frame) => self.send(&frame).await?,
-                    None => return Err("the server stops"),
-                },
-                ServerEffect::Drop(job) => match self.shared.writer.take_drop(job).await {
-                    Some(frame) => self.send(&frame).await?,
-                    None => return Err("the server stops"),
-                },
+                ServerEffect::Admit(job) => self.push(job, bytes.len()).await?,
+                ServerEffect::Drop(job) => {
+                    let frame = match self.may_push(bytes.len(), &RunBatch::default()).await {
+                        Ok(_) => self.shared.writer.take_drop(job).await,
+                        Err(_) => Some(Frame::DropRefused { drop: job.drop, code: RefusalCode::NotNow }),
+                    };
+                    self.send(&frame.ok_or("the server stops")?).await?;
+                }
                 ServerEffect::Confirm(said) => match self.shared.writer.confirm(said).await {
                     Some(frame) => self.send(&frame).await?,
                     None => return Err("nothing can be kept now"),
@@ -151,6 +183,34 @@ impl Connection<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Takes a push from the quota of whoever carries it; otherwise says when there is room.
+    async fn may_push(&mut self, bytes: usize, batch: &RunBatch) -> Result<Option<Reserved>, Duration> {
+        match self.session.device() {
+            Some(device) if self.shared.writer.members().is_active(device) => {
+                self.shared.quotas.push_patiently(device, bytes, batch).await.map(Some)
+            }
+            _ => self.visit.stranger.push(bytes).map(|()| None),
+        }
+    }
+
+    async fn push(&mut self, job: PushJob, bytes: usize) -> Result<(), End> {
+        self.shared.metrics.pushes.inc();
+        let reserved = match self.may_push(bytes, &job.batch).await {
+            Ok(reserved) => reserved.filter(|reserved| !reserved.is_empty()),
+            Err(wait) => return self.send(&Frame::not_now(Some(job.push), job.space, wait)).await,
+        };
+        // Where the log ended: what stands behind it afterwards is new.
+        let known = match &reserved {
+            Some(_) => self.shared.feed.reader().head(job.space).map_or(0, |head| head.next),
+            None => 0,
+        };
+        let frame = self.shared.writer.admit(job).await.ok_or("the server stops")?;
+        if let Some(reserved) = reserved {
+            reserved.settle(&frame, known);
+        }
+        self.send(&frame).await
     }
 
     /// Sends what the followed logs have and this phone hasn't, then their signed heads.
@@ -181,6 +241,7 @@ impl Connection<'_> {
         let Some(followed) = self.followed.get(&space) else { return Ok(None) };
         let from = followed.head.next;
         tokio::task::block_in_place(|| self.shared.feed.next(space, from)).map_err(|error| {
+            self.shared.metrics.damage.inc();
             tracing::error!(%space, from, %error, "the log can't be read");
             "the log can't be read"
         })

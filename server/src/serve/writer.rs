@@ -5,9 +5,10 @@
 //! must not promise. What a push erased is noted outside the store before it is answered, and its bytes leave the files later
 //! (`scrub`).
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use samenspraak_core::membership::Members;
 use samenspraak_core::model::{SpaceId, WijkId};
@@ -27,10 +28,14 @@ use crate::segments::Packer;
 use crate::serve::feed::Feed;
 use crate::server_store::ServerStore;
 
+use super::metrics::Metrics;
+
 /// Pushes that may wait. A push is at most a frame (1 MiB), usually a few KiB.
 const QUEUE_MAX: usize = 256;
 /// Pushes that one flush serves at most, so that the first of them doesn't wait long.
 const GROUP_MAX: usize = 64;
+/// A group of pushes takes milliseconds, on a poor disk a second. A writer that is busy for longer hangs.
+const BUSY_MAX: Duration = Duration::from_secs(30);
 /// How long a stopping server waits for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(30);
 
@@ -62,6 +67,7 @@ pub struct Writer {
     grown: watch::Receiver<u64>,
     failed: watch::Receiver<bool>,
     flushes: Arc<AtomicU64>,
+    busy_since: Arc<Mutex<Option<Instant>>>,
     ended: Mutex<Option<oneshot::Receiver<Option<ServerError>>>>,
 }
 
@@ -76,6 +82,10 @@ struct Thread {
     members: Arc<RwLock<Arc<Members>>>,
     grown: watch::Sender<u64>,
     flushes: Arc<AtomicU64>,
+    busy_since: Arc<Mutex<Option<Instant>>>,
+    metrics: Arc<Metrics>,
+    /// Behind the highest number that was receipted in each space, to count what is new.
+    counted: BTreeMap<SpaceId, u64>,
 }
 
 impl Writer {
@@ -87,8 +97,7 @@ impl Writer {
         server: Server,
         folder: &Folder,
         store: Arc<ServerStore>,
-        feed: Arc<Feed>,
-        packer: Arc<Packer>,
+        (feed, packer, metrics): (Arc<Feed>, Arc<Packer>, Arc<Metrics>),
     ) -> Result<Self, ProgramError> {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let members = Arc::new(RwLock::new(Arc::new(server.members().clone())));
@@ -96,6 +105,7 @@ impl Writer {
         let (failed_sender, failed) = watch::channel(false);
         let (ended_sender, ended) = oneshot::channel();
         let flushes = Arc::new(AtomicU64::new(0));
+        let busy_since = Arc::default();
         let root = folder.clone();
         let thread = Thread {
             server,
@@ -108,6 +118,9 @@ impl Writer {
             members: Arc::clone(&members),
             grown: grown_sender,
             flushes: Arc::clone(&flushes),
+            busy_since: Arc::clone(&busy_since),
+            metrics,
+            counted: BTreeMap::new(),
         };
         let work = move || {
             let failure = thread.run(waiting);
@@ -118,7 +131,8 @@ impl Writer {
         std::thread::Builder::new().name("writer".into()).spawn(work).map_err(|source| {
             ProgramError::Store(StoreError::Io { place: "a thread for the writer".into(), source })
         })?;
-        Ok(Self { queue: Mutex::new(Some(queue)), members, grown, failed, flushes, ended: Mutex::new(Some(ended)) })
+        let (queue, ended) = (Mutex::new(Some(queue)), Mutex::new(Some(ended)));
+        Ok(Self { queue, members, grown, failed, flushes, busy_since, ended })
     }
 
     /// Who belongs, as of the last flush.
@@ -137,6 +151,25 @@ impl Writer {
     #[must_use]
     pub fn flushes(&self) -> u64 {
         self.flushes.load(Ordering::Relaxed)
+    }
+
+    /// Pushes that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().map_or(0, |queue| QUEUE_MAX.saturating_sub(queue.capacity()))
+    }
+
+    /// Why it takes no pushes, if that is so: it failed, ended, or hangs.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if *self.failed.borrow() || queue.as_ref().is_none_or(mpsc::Sender::is_closed) {
+            return Some("the writer ended".into());
+        }
+        let since = *self.busy_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = since.map(|since| since.elapsed()).filter(|busy| *busy > BUSY_MAX)?;
+        Some(format!("the writer has been busy for {} s", busy.as_secs()))
     }
 
     /// Waits until the store fails.
@@ -196,8 +229,13 @@ impl Writer {
 }
 
 impl Thread {
+    fn busy(&self, since: Option<Instant>) {
+        *self.busy_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
     fn run(mut self, mut waiting: mpsc::Receiver<Work>) -> Option<ServerError> {
         while let Some(first) = waiting.blocking_recv() {
+            self.busy(Some(Instant::now()));
             let (mut group, mut others) = (Vec::new(), Vec::new());
             let mut next = Some(first);
             while let Some(work) = next {
@@ -211,8 +249,23 @@ impl Thread {
             if let Err(error) = done.and_then(|()| others.into_iter().try_for_each(|work| self.other(work))) {
                 return Some(error);
             }
+            self.metrics.drops_held.set(i64::try_from(self.server.held()).unwrap_or(i64::MAX));
+            self.busy(None);
         }
         None
+    }
+
+    /// Counts the entries that got a number now.
+    fn count(&mut self, frame: &Frame) {
+        let Frame::Receipt(receipt) = frame else { return };
+        let counted = self.counted.entry(receipt.space).or_insert_with(|| {
+            // At the first push since the start: those before it in the log were counted by another run.
+            let fresh = receipt.lines.iter().map(|line| line.number).min().unwrap_or(receipt.head.next);
+            fresh.min(receipt.head.next)
+        });
+        let (before, fresh) = (*counted, receipt.lines.iter().filter(|line| line.number >= *counted).count());
+        *counted = receipt.lines.iter().map(|line| line.number + 1).max().unwrap_or(before).max(before);
+        self.metrics.entries.inc_by(fresh as u64);
     }
 
     fn other(&mut self, work: Work) -> Result<(), ServerError> {
@@ -274,10 +327,13 @@ impl Thread {
     }
 
     fn admit(&mut self, group: Vec<Waiting>) -> Result<(), ServerError> {
+        let begun = Instant::now();
         let (jobs, answers): (Vec<PushJob>, Vec<_>) = group.into_iter().map(|w| (w.job, w.answer)).unzip();
         match self.server.admit(&jobs, today()) {
             Ok((frames, grown)) => {
                 self.flushes.fetch_add(1, Ordering::Relaxed);
+                self.metrics.flushed(begun.elapsed());
+                frames.iter().for_each(|frame| self.count(frame));
                 // Before anybody is told that it arrived.
                 if self.store.note_erased()? {
                     self.feed.erased()?;

@@ -55,7 +55,7 @@ fn arguments_that_are_wrong_are_named_and_nothing_is_made() {
     let before = contents(&wijk.folder());
     for place in [&folder, &wijk.folder()] {
         let ran = run(&[&["wijk", "new", arg(place)], names.as_slice()].concat());
-        says(ran.refused(ARGUMENT), &["wijk.nl", "begins with http://"]);
+        says(ran.refused(ARGUMENT), &["wijk.nl", "begins with https:// or http://"]);
     }
     assert!(!folder.exists());
     assert_eq!(contents(&wijk.folder()), before, "a wijk that is there stays whole");
@@ -113,6 +113,26 @@ fn folders_that_are_not_there_or_not_empty_are_named_and_left_alone() {
     assert_eq!(fs::read(&file).unwrap(), b"iets");
     assert_eq!(contents(&wijk.folder()), before);
     run(&["verify", arg(&wijk.folder())]).ok();
+}
+
+#[test]
+fn a_wrong_configuration_starts_nothing_and_everything_wrong_in_it_is_named() {
+    let wijk = Wijk::new();
+    let before = contents(&wijk.folder());
+    let file = wijk.path("samenspraak.toml");
+    fs::write(&file, "lisen = \"127.0.0.1:0\"\n[limits]\nconnections = \"many\"\n").unwrap();
+    let folder = wijk.folder();
+    let ran = run(&["serve", arg(&folder), "--config", arg(&file), "--listen", "here", "--set", "tls.key=k.pem"]);
+    says(ran.refused(ARGUMENT), &["lisen in", arg(&file), "is listen meant?", "nothing was started"]);
+    fs::write(&file, "[limits]\nconnections = \"many\"\n").unwrap();
+    let ran = run(&["serve", arg(&folder), "--config", arg(&file), "--listen", "here", "--set", "tls.key=k.pem"]);
+    says(
+        ran.refused(ARGUMENT),
+        &["listen from --listen is \"here\"", "limits.connections from", arg(&file), "tls.key from --set"],
+    );
+    let nowhere = wijk.path("nergens.toml");
+    says(run(&["serve", arg(&folder), "--config", arg(&nowhere)]).refused(ARGUMENT), &[arg(&nowhere)]);
+    assert_eq!(contents(&folder), before, "nothing was opened");
 }
 
 #[test]

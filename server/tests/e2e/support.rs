@@ -274,17 +274,35 @@ impl Serve {
     }
 
     /// Asks it to stop, and says how it ended and after how long.
-    pub fn stop(mut self) -> (ExitStatus, Duration) {
-        let begun = Instant::now();
+    pub fn stop(self) -> (ExitStatus, Duration) {
         self.ask_to_stop();
+        self.ended()
+    }
+
+    /// Asks it once more, or not if it has ended.
+    pub fn stop_again(mut self) -> (ExitStatus, Duration) {
+        if self.child.try_wait().unwrap().is_none() {
+            self.ask_to_stop();
+        }
+        self.ended()
+    }
+
+    /// Waits until it has ended, after it was asked to.
+    pub fn ended(mut self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
         let status = until("the server stops", || self.child.try_wait().unwrap());
         (status, begun.elapsed())
     }
 
     /// Asks it to stop.
     pub fn ask_to_stop(&self) {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(asked.success());
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Everything that servers of this wijk logged.

@@ -116,16 +116,25 @@ impl Lean {
         loop {
             match self.next().await? {
                 Frame::Receipt(receipt) => {
-                    let message = receipt_message(self.wijk, &receipt);
-                    if !sign::verify(self.certificate.epoch_key, &message, &receipt.signature) {
-                        return Err("a receipt with a false signature".into());
-                    }
+                    self.check(&receipt)?;
                     return Ok(receipt);
                 }
                 refused @ Frame::Refused { .. } => return Err(format!("refused: {refused:?}").into()),
                 Frame::Bye => return Err("the server said goodbye".into()),
                 _ => {}
             }
+        }
+    }
+
+    /// Checks the server's signature under a receipt.
+    ///
+    /// # Errors
+    /// When it is false.
+    pub fn check(&self, receipt: &Receipt) -> Result<(), Problem> {
+        let message = receipt_message(self.wijk, receipt);
+        match sign::verify(self.certificate.epoch_key, &message, &receipt.signature) {
+            true => Ok(()),
+            false => Err("a receipt with a false signature".into()),
         }
     }
 

@@ -3,8 +3,11 @@
 //! The server is the real program as a process of its own. The phones are the core's real app over the store that a phone
 //! has: sealed rows on a disk where one phone is measured, memory where many share this machine.
 
+pub mod acknowledged;
 pub mod catch_up;
+pub mod meeting;
 pub mod restart;
+pub mod storm;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +18,11 @@ use samenspraak_server::client::{Driver, Moved};
 use samenspraak_server::device::DeviceStore;
 
 use crate::kept::Kept;
-use crate::line::Line;
+use crate::line::{Line, Outcome, Workload};
+use crate::plan::{Group, Sizes};
 use crate::problem::Problem;
-use crate::process::{Serving, own_cpu};
+use crate::process::own_cpu;
+use crate::serving::Serving;
 
 /// Name in the results.
 pub const SYSTEM: &str = "samenspraak";
@@ -39,6 +44,41 @@ impl Setting {
     pub fn copy_place(&self, name: &str) -> PathBuf {
         self.base.join(format!("run-{name}"))
     }
+}
+
+/// Measures one group of workloads once. What fails is a line that says so.
+pub async fn measure(setting: &Setting, group: Group, sizes: &Sizes, wanted: &[Workload], run: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let work = group_of(setting, group, sizes, wanted, run, &mut lines);
+    let done = tokio::time::timeout(sizes.limit(), work).await;
+    if let Err(problem) = done.unwrap_or_else(|_| Err("it took longer than --limit".into())) {
+        let measured = |workload: &Workload| lines.iter().any(|line: &Line| line.workload == *workload);
+        let workloads = group.workloads().iter().filter(|workload| wanted.contains(workload));
+        let next = workloads.clone().find(|workload| !measured(workload)).or(workloads.clone().next_back());
+        if let Some(workload) = next {
+            let line = Line::new(*workload, "", SYSTEM, (sizes.docs, group.phones(sizes)), run);
+            lines.push(line.without_result(Outcome::Failed, problem));
+        }
+    }
+    lines
+}
+
+async fn group_of(
+    setting: &Setting,
+    group: Group,
+    sizes: &Sizes,
+    wanted: &[Workload],
+    run: usize,
+    lines: &mut Vec<Line>,
+) -> Result<(), Problem> {
+    match group {
+        Group::CatchUp => catch_up::run(setting, sizes.docs, run, wanted, lines).await?,
+        Group::Restart => lines.extend(restart::run(setting, sizes.docs, run, sizes.starts).await?),
+        Group::Storm => lines.push(storm::run(setting, sizes.storm_docs, sizes.phones, run).await?),
+        Group::Meeting => lines.push(meeting::run(setting, sizes.meeting(), run).await?),
+        Group::Acknowledged => lines.push(acknowledged::run(setting, sizes.lanes, sizes.ack_seconds, run).await?),
+    }
+    Ok(())
 }
 
 /// What was used when a measurement began.

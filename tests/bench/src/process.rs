@@ -5,21 +5,20 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::time::ClockId;
 use nix::unistd::Pid;
-use samenspraak_server::client::ask_wijk;
 
 use crate::problem::Problem;
 
 /// How long a server may take to come up or to stop. One that replays a journal of 50,000 documents takes a while.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 /// How often is looked while a server comes up: what is measured is a few milliseconds.
-const GLANCE: Duration = Duration::from_millis(1);
+pub const GLANCE: Duration = Duration::from_millis(1);
 /// A server has settled when it used next to nothing for this long: late saves of peers count to their work.
 const QUIET: Duration = Duration::from_millis(400);
 /// Next to nothing.
@@ -144,74 +143,4 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Our server over one data folder, on an address that stays the same when it is started again.
-pub struct Serving {
-    program: PathBuf,
-    folder: PathBuf,
-    log: PathBuf,
-    listen: SocketAddr,
-    /// The process that runs now.
-    pub process: Process,
-}
-
-impl Serving {
-    /// Starts the server of a folder and waits until it answers.
-    ///
-    /// # Errors
-    /// When it doesn't.
-    pub async fn start(program: &Path, folder: &Path) -> Result<Self, Problem> {
-        let listen = free_address()?;
-        let log = folder.with_extension("log");
-        let process = spawn(program, folder, listen, &log)?;
-        let mut serving = Self { program: program.to_owned(), folder: folder.to_owned(), log, listen, process };
-        serving.answers().await?;
-        Ok(serving)
-    }
-
-    /// Where phones reach it.
-    pub fn address(&self) -> String {
-        format!("http://{}", self.listen)
-    }
-
-    /// The data folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Starts it again after it was stopped or killed, without waiting for it.
-    ///
-    /// # Errors
-    /// When it can't be started.
-    pub fn restart(&mut self) -> Result<(), Problem> {
-        self.process = spawn(&self.program, &self.folder, self.listen, &self.log)?;
-        Ok(())
-    }
-
-    /// Waits until it says `Hello`.
-    ///
-    /// # Errors
-    /// When it ends first, or takes too long.
-    pub async fn answers(&mut self) -> Result<Duration, Problem> {
-        let until = Instant::now() + PATIENCE;
-        while ask_wijk(&self.address()).await.is_err() {
-            if self.process.has_ended() || Instant::now() > until {
-                return Err(self.complaint("the server does not come up"));
-            }
-            tokio::time::sleep(GLANCE).await;
-        }
-        Ok(self.process.started.elapsed())
-    }
-
-    fn complaint(&self, what: &str) -> Problem {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        format!("{what}; the last it said: {}", log.lines().last().unwrap_or("nothing")).into()
-    }
-}
-
-fn spawn(program: &Path, folder: &Path, listen: SocketAddr, log: &Path) -> Result<Process, Problem> {
-    let mut command = Command::new(program);
-    command.arg("serve").arg(folder).args(["--listen", &listen.to_string()]);
-    Process::start(&mut command, log)
 }

@@ -1,7 +1,7 @@
 //! The tasks of this repository, called as `cargo xtask TASK`.
 //!
 //! `run` shows the program with a demo wijk; `test` is everything that must be green; `fuzz` looks for inputs that break it;
-//! `bench` measures; `setup` installs what those need.
+//! `bench` measures; `torture` kills and damages the disk store; `setup` installs what those need.
 //! Not here: tests of the product. They stand beside what they test, and in `tests/`.
 
 use std::process::ExitCode;
@@ -20,6 +20,7 @@ mod run;
 mod setup;
 mod suite;
 mod test;
+mod torture;
 mod web;
 
 /// The tasks of this repository.
@@ -40,6 +41,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Measure our server and phones beside what people would use instead; `-- --help` says more
     Bench(bench::Options),
+    /// Kill, cut the power of and damage the disk store, and count what was lost
+    Torture(torture::Options),
     /// Install what building and testing need, where it is missing (Debian)
     Setup,
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Test(options) => Ok(test::run(&root, &options)),
         Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::Bench(options) => bench::run(&root, &options),
+        Task::Torture(options) => torture::run(&root, &options),
         Task::Setup => setup::ensure(&setup::Need::ALL).map(|()| ExitCode::SUCCESS),
     });
     done.unwrap_or_else(|problem| {

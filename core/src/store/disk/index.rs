@@ -2,30 +2,22 @@
 //!
 //! sled 0.34 loses data at power cuts, panics on its own files and can hang while opening. So it is never the truth: every call
 //! into it is guarded against panics, opening and dropping it against hanging, and whoever uses what it says compares that
-//! with the journal. Must never flush on the way of a commit, and never be trusted after anything but a clean stop whose
-//! file checksum still fits. Guarding one call costs nothing measurable; sled's background threads can still print panics.
+//! with the journal. Must never flush on the way of a commit, and never be trusted after anything but a clean stop, nor for
+//! longer than it takes to compare all of it with what it held then. Guarding one call costs nothing measurable; sled's
+//! background threads can still print panics.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::frame::Location;
 use super::replay::Live;
+use super::sort::Sorted;
 
-/// sled's cache, 32 MiB: its default of 1 GiB is more than a phone has.
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
-/// How long sled may take to open: hundreds of times what was measured; once it hung for ever on damaged files.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long sled may take to flush and stop.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How much of a file is read at once for its checksum.
-const CHECKSUM_STEP_BYTES: usize = 256 * 1024;
-const DIR_PREFIX: &str = "index-";
+mod block;
+mod sled;
+
+pub use block::Content;
+pub use sled::{Checker, SledIndex, generations, remove_others};
 
 /// sled panicked, hung, refused, or said what cannot be. All are answered alike: set it aside, build it anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +30,92 @@ pub enum Index {
     Sled(SledIndex),
     /// In memory: for reading only, and when sled cannot be had (on a full disk, say).
     Memory(Live),
-    /// Nowhere any more: the store is closed.
+    /// Some rows in memory, while the index of all is built.
+    Early(Early),
+    /// Nowhere any more: the store is closed, or the index was found wrong.
     Gone,
 }
 
+/// The rows that are asked for first: those whose keys in the index begin with one of some prefixes.
+#[derive(Clone, Debug, Default)]
+pub struct Early {
+    prefixes: Arc<[Vec<u8>]>,
+    rows: Live,
+}
+
+impl Early {
+    /// None yet, but those with these prefixes will come.
+    pub fn new(prefixes: impl Iterator<Item = Vec<u8>>) -> Self {
+        Self { prefixes: prefixes.collect(), rows: Live::new() }
+    }
+
+    /// Takes a change, if it is of a row that is asked for first.
+    pub fn take(&mut self, key: &[u8], at: Option<Location>) {
+        if self.prefixes.iter().any(|prefix| key.starts_with(prefix)) {
+            match at {
+                Some(at) => self.rows.insert(key.to_vec(), at),
+                None => self.rows.remove(key),
+            };
+        }
+    }
+
+    /// Whether all keys from `from` (included) to `to` (excluded) begin with the same one of the prefixes.
+    fn answers(&self, from: &[u8], to: &[u8]) -> bool {
+        let mut within = self.prefixes.iter().filter(|prefix| from.starts_with(prefix));
+        within.any(|prefix| after(prefix).is_some_and(|after| to <= after.as_slice()))
+    }
+}
+
+/// The first key that is behind all that begin with `prefix`.
+fn after(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut after = prefix.to_vec();
+    while let Some(last) = after.pop() {
+        if last < u8::MAX {
+            after.push(last + 1);
+            return Some(after);
+        }
+    }
+    None
+}
+
 impl Index {
+    /// The index of these rows, in sled; in memory when sled cannot be had. `goes_on` is told how many rows are in and can end it.
+    pub fn build(
+        root: &std::path::Path,
+        generation: u64,
+        rows: &Sorted,
+        mut goes_on: impl FnMut(u64) -> bool,
+    ) -> Result<Self, IndexFailed> {
+        let mut count = 0;
+        let mut in_time = true;
+        let counted = rows.rows().map_err(|_| IndexFailed)?.map(|row| {
+            count += 1;
+            in_time = goes_on(count);
+            if in_time { row.map_err(|_| IndexFailed) } else { Err(IndexFailed) }
+        });
+        match SledIndex::build(root, generation, counted) {
+            Ok(sled) => Ok(Self::Sled(sled)),
+            Err(IndexFailed) if !in_time => Err(IndexFailed),
+            Err(IndexFailed) => {
+                let live = rows.rows().and_then(Iterator::collect).map_err(|_| IndexFailed)?;
+                Ok(Self::Memory(live))
+            }
+        }
+    }
+
+    /// Whether this index knows all rows from `from` (included) to `to` (excluded).
+    pub fn answers(&self, from: &[u8], to: &[u8]) -> bool {
+        match self {
+            Self::Early(early) => early.answers(from, to),
+            Self::Sled(_) | Self::Memory(_) | Self::Gone => true,
+        }
+    }
+
     /// Where the row with this key stands.
     pub fn get(&self, key: &[u8]) -> Result<Option<Location>, IndexFailed> {
         match self {
             Self::Sled(sled) => sled.get(key),
-            Self::Memory(live) => Ok(live.get(key).copied()),
+            Self::Memory(live) | Self::Early(Early { rows: live, .. }) => Ok(live.get(key).copied()),
             Self::Gone => Err(IndexFailed),
         }
     }
@@ -56,7 +124,7 @@ impl Index {
     pub fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Location)>, IndexFailed> {
         match self {
             Self::Sled(sled) => sled.range(from, to, limit),
-            Self::Memory(live) => {
+            Self::Memory(live) | Self::Early(Early { rows: live, .. }) => {
                 let range = live.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
                 Ok(range.take(limit).map(|(key, at)| (key.clone(), *at)).collect())
             }
@@ -84,198 +152,99 @@ impl Index {
                 }
                 Ok(())
             }
-            Self::Gone => Err(IndexFailed),
+            // Nothing is committed while rows are few.
+            Self::Early(_) | Self::Gone => Err(IndexFailed),
         }
     }
 }
 
-/// One generation of the index in sled. Dropping it stops sled, without flushing it to the disk in a way that counts.
-#[derive(Debug)]
-pub struct SledIndex {
-    db: Option<sled::Db>,
-    dir: PathBuf,
-    /// Its number.
-    pub generation: u64,
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+mod tests {
+    use std::collections::BTreeMap;
 
-/// Runs a call into sled.
-fn guard<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexFailed> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(_)) | Err(_) => Err(IndexFailed),
-    }
-}
+    use super::*;
+    use crate::store::disk::sim::Random;
 
-/// Runs work on a thread of its own and waits only so long; a hanging thread is left behind.
-fn watched<T: Send + 'static>(
-    timeout: Duration,
-    work: impl FnOnce() -> Result<T, IndexFailed> + Send + 'static,
-) -> Result<T, IndexFailed> {
-    let (sender, receiver) = channel();
-    let run = move || {
-        let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(IndexFailed));
-        // When nobody waits any more, what comes back is dropped here; that too may panic.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(sender.send(result))));
-    };
-    thread::Builder::new().name("index".into()).spawn(run).map_err(|_| IndexFailed)?;
-    receiver.recv_timeout(timeout).map_err(|_: RecvTimeoutError| IndexFailed)?
-}
-
-impl SledIndex {
-    /// Opens generation `generation` under `root`, which is made when it is not there.
-    pub fn open(root: &Path, generation: u64) -> Result<Self, IndexFailed> {
-        let dir = root.join(format!("{DIR_PREFIX}{generation}"));
-        let path = dir.clone();
-        let open = move || {
-            let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-            guard(|| config.open())
-        };
-        Ok(Self { db: Some(watched(OPEN_TIMEOUT, open)?), dir, generation })
+    fn at(number: u64) -> Location {
+        Location { segment: number, offset: 1, length: 2, crc: 3 }
     }
 
-    /// A new generation that holds `live`.
-    pub fn build(root: &Path, generation: u64, live: &Live) -> Result<Self, IndexFailed> {
-        let index = Self::open(root, generation)?;
-        let db = index.db()?;
-        guard(|| live.iter().try_for_each(|(key, at)| db.insert(key, &at.encode()[..]).map(|_| ())))?;
-        Ok(index)
-    }
-
-    fn db(&self) -> Result<&sled::Db, IndexFailed> {
-        self.db.as_ref().ok_or(IndexFailed)
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Location>, IndexFailed> {
-        let db = self.db()?;
-        let Some(found) = guard(|| db.get(key))? else { return Ok(None) };
-        Location::decode(&found).map(Some).ok_or(IndexFailed)
-    }
-
-    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Location)>, IndexFailed> {
-        let db = self.db()?;
-        let rows = guard(|| db.range(from..to).take(limit).collect::<sled::Result<Vec<_>>>())?;
-        let mut found = Vec::with_capacity(rows.len());
-        for (key, at) in rows {
-            found.push((key.to_vec(), Location::decode(&at).ok_or(IndexFailed)?));
-        }
-        // Keys out of order or out of bounds are keys of a broken tree.
-        let ordered = found.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        let bounded = found.iter().all(|(key, _)| from <= key.as_slice() && key.as_slice() < to);
-        if ordered && bounded { Ok(found) } else { Err(IndexFailed) }
-    }
-
-    fn apply(&self, changes: &[(Vec<u8>, Option<Location>)]) -> Result<(), IndexFailed> {
-        let db = self.db()?;
-        // One by one: a sled batch costs more time and memory, and its atomicity is not needed. Nobody reads meanwhile, and
-        // what a crash leaves is not trusted.
-        guard(|| {
-            changes.iter().try_for_each(|(key, at)| match at {
-                Some(at) => db.insert(key, &at.encode()[..]).map(|_| ()),
-                None => db.remove(key).map(|_| ()),
-            })
-        })
-    }
-
-    /// Stops sled, flushes its files for good and returns their checksum, for the manifest.
-    pub fn finish(mut self) -> Result<u32, IndexFailed> {
-        let db = self.db.take().ok_or(IndexFailed)?;
-        let dir = self.dir.clone();
-        watched(CLOSE_TIMEOUT, move || {
-            guard(|| db.flush())?;
-            drop(db);
-            // sled's own flush does not reach the disk on every system.
-            sync_tree(&dir).map_err(|_| IndexFailed)?;
-            checksum(&dir).map_err(|_| IndexFailed)
-        })
-    }
-
-    /// Stops sled and removes its files.
-    pub fn remove(self) {
-        let dir = self.dir.clone();
-        drop(self);
-        // What cannot be removed now is removed at the next opening.
-        let _ = fs::remove_dir_all(dir);
-    }
-}
-
-impl Drop for SledIndex {
-    fn drop(&mut self) {
-        if let Some(db) = self.db.take() {
-            let _ = watched(CLOSE_TIMEOUT, move || {
-                drop(db);
-                Ok(())
-            });
-        }
-    }
-}
-
-/// The generations under `root`.
-pub fn generations(root: &Path) -> Vec<u64> {
-    let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.filter_map(|name| name.strip_prefix(DIR_PREFIX)?.parse().ok()).collect()
-}
-
-/// Removes all generations but one.
-pub fn remove_others(root: &Path, keep: Option<u64>) {
-    for generation in generations(root) {
-        if Some(generation) != keep {
-            let _ = fs::remove_dir_all(root.join(format!("{DIR_PREFIX}{generation}")));
-        }
-    }
-}
-
-/// The checksum over the files of a generation, or `None` when they cannot be read.
-pub fn stored_checksum(root: &Path, generation: u64) -> Option<u32> {
-    checksum(&root.join(format!("{DIR_PREFIX}{generation}"))).ok()
-}
-
-/// Every file under `dir`, in order of names.
-fn tree_files(dir: &Path, found: &mut Vec<PathBuf>, dirs: &mut Vec<PathBuf>) -> io::Result<()> {
-    dirs.push(dir.to_path_buf());
-    let mut paths = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            tree_files(&path, found, dirs)?;
-        } else {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn sync_tree(dir: &Path) -> io::Result<()> {
-    let (mut found, mut dirs) = (Vec::new(), Vec::new());
-    tree_files(dir, &mut found, &mut dirs)?;
-    for path in found {
-        fs::OpenOptions::new().read(true).write(true).open(path)?.sync_all()?;
-    }
-    if cfg!(unix) {
-        for path in dirs.iter().map(PathBuf::as_path).chain(dir.parent()) {
-            File::open(path)?.sync_all()?;
-        }
-    }
-    Ok(())
-}
-
-fn checksum(dir: &Path) -> io::Result<u32> {
-    let (mut found, mut dirs) = (Vec::new(), Vec::new());
-    tree_files(dir, &mut found, &mut dirs)?;
-    let mut crc = 0;
-    let mut buffer = vec![0; CHECKSUM_STEP_BYTES];
-    for path in found {
-        let name = path.strip_prefix(dir).unwrap_or(&path).to_string_lossy().into_owned();
-        crc = crc32c::crc32c_append(crc, name.as_bytes());
-        let mut file = File::open(&path)?;
-        crc = crc32c::crc32c_append(crc, &file.metadata()?.len().to_le_bytes());
-        loop {
-            let count = file.read(&mut buffer)?;
-            if count == 0 {
-                break;
+    #[test]
+    fn the_index_in_sled_answers_as_a_map_does_whatever_comes_and_goes() {
+        for seed in 0..6 {
+            let mut random = Random(seed);
+            let root = tempfile::tempdir().unwrap();
+            let mut model: BTreeMap<Vec<u8>, Location> = BTreeMap::new();
+            for number in 0..random.below(400) {
+                model.insert(vec![1, random.below(99) as u8, random.below(99) as u8], at(number));
             }
-            crc = crc32c::crc32c_append(crc, &buffer[..count]);
+            let rows = model.clone().into_iter().map(Ok);
+            let mut index = SledIndex::build(root.path(), 1, rows).unwrap();
+            for step in 0..40 {
+                let changes: Vec<_> = (0..random.below(200))
+                    .map(|number| {
+                        let key = vec![1, random.below(99) as u8, random.below(99) as u8];
+                        (key, (random.below(3) > 0).then(|| at(number)))
+                    })
+                    .collect();
+                index.apply(&changes).unwrap();
+                for (key, at) in changes {
+                    match at {
+                        Some(at) => model.insert(key, at),
+                        None => model.remove(&key),
+                    };
+                }
+                if step % 3 == 0 {
+                    index.settle_some(random.below(150) as usize);
+                }
+                let (from, to) = (vec![1, random.below(99) as u8], vec![1, random.below(99) as u8, 50]);
+                if from < to {
+                    let limit = 1 + random.below(300) as usize;
+                    let expected: Vec<_> =
+                        model.range(from.clone()..to.clone()).take(limit).map(|(key, at)| (key.clone(), *at)).collect();
+                    assert_eq!(index.range(&from, &to, limit).unwrap(), expected, "seed {seed}");
+                }
+                let key = vec![1, random.below(99) as u8, random.below(99) as u8];
+                assert_eq!(index.get(&key).unwrap(), model.get(&key).copied(), "seed {seed}");
+            }
+            let content = index.finish().unwrap();
+            assert_eq!(content.rows, model.len() as u64);
+            let index = SledIndex::open(root.path(), 1, content).unwrap();
+            index.checker().unwrap().check(|_| true).unwrap();
+            let wrong = Content { sum: content.sum ^ 1, ..content };
+            drop(index);
+            let index = SledIndex::open(root.path(), 1, wrong).unwrap();
+            assert_eq!(index.checker().unwrap().check(|_| true), Err(IndexFailed));
+            let all: Vec<_> = model.into_iter().collect();
+            assert_eq!(index.range(&[1], &[2], usize::MAX).unwrap(), all, "seed {seed}");
         }
     }
-    Ok(crc)
+
+    #[test]
+    fn a_block_that_was_lost_is_an_error_and_never_an_absent_row() {
+        let root = tempfile::tempdir().unwrap();
+        let rows = (0..200_u8).map(|number| Ok((vec![1, number], at(u64::from(number)))));
+        let mut index = SledIndex::build(root.path(), 1, rows).unwrap();
+        let before = index.get(&[1, 20]).unwrap();
+        assert!(before.is_some());
+        index.lose_block_of(&[1, 20]);
+        assert_eq!(index.get(&[1, 20]), Err(IndexFailed));
+        assert_eq!(index.get(&[1, 199]).unwrap(), Some(at(199)));
+        assert_eq!(index.range(&[1], &[2], 999), Err(IndexFailed));
+        assert!(index.checker().unwrap().check(|_| true).is_err());
+        assert_eq!(index.apply(&[(vec![1, 20], None)]), Ok(()), "it only waits");
+        assert!(index.finish().is_err());
+    }
+
+    #[test]
+    fn early_rows_answer_for_whole_prefixes_only() {
+        let mut early = Early::new([vec![7], vec![1, 9, 9]].into_iter());
+        early.take(&[7, 1], Some(at(1)));
+        early.take(&[2, 1], Some(at(1)));
+        let index = Index::Early(early);
+        assert!(index.answers(&[7], &[8]) && index.answers(&[7, 4], &[7, 5]) && index.answers(&[1, 9, 9], &[1, 9, 10]));
+        assert!(!index.answers(&[6], &[8]) && !index.answers(&[7], &[9]) && !index.answers(&[1], &[2]));
+        assert_eq!((index.get(&[7, 1]), index.get(&[7, 2])), (Ok(Some(at(1))), Ok(None)));
+    }
 }

@@ -44,6 +44,19 @@ pub struct Fresh {
 }
 
 impl Fresh {
+    /// Renames it over the segment in `dir`, or takes it away again.
+    ///
+    /// # Errors
+    /// When the system refuses; the segment is then unchanged.
+    pub fn put_in_place(&self, files: &dyn Files, dir: &Path) -> Result<(), StoreError> {
+        let path = dir.join(segment_name(self.segment));
+        files.rename(&self.path, &path).map_err(|error| {
+            // What cannot be removed now is removed at the next opening.
+            let _ = files.remove(&self.path);
+            io_error(&path, error)
+        })
+    }
+
     /// Takes it away again: it isn't wanted any more.
     pub fn discard(self, files: &dyn Files) {
         // What cannot be removed now is removed at the next opening.
@@ -171,11 +184,7 @@ impl Journal {
     /// # Errors
     /// As there.
     pub fn adopt(&mut self, fresh: Fresh) -> Result<(), StoreError> {
-        let path = self.path(fresh.segment);
-        if let Err(error) = self.files.rename(&fresh.path, &path) {
-            fresh.discard(self.files.as_ref());
-            return Err(io_error(&path, error));
-        }
+        fresh.put_in_place(self.files.as_ref(), &self.dir)?;
         if self.segments.last_key_value().is_some_and(|(last, _)| *last == fresh.segment) {
             self.end = fresh.bytes;
         }

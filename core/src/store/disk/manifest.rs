@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use super::files::{Files, io_error, read_whole};
 use super::frame::{Cursor, StoreId};
+use super::index::Content;
 use crate::store::StoreError;
 
 const MAGIC: [u8; 8] = *b"smnsprkM";
-/// Version of this format together with sled's file format (0.34); a change of either makes a new number.
-const VERSION: u32 = 1;
+/// Version of this format together with that of the index and sled's (0.34); a change of either makes a new number.
+const VERSION: u32 = 2;
 /// More would be no manifest of ours: the list of a million segments.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -23,8 +24,8 @@ pub struct Manifest {
     pub store_id: StoreId,
     /// The generation of the index that fits the journal.
     pub generation: u64,
-    /// Checksum over the files of that index.
-    pub index_crc: u32,
+    /// What that index holds.
+    pub content: Content,
     /// Number of the next frame.
     pub next_frame: u64,
     /// Number and length of every segment, in order.
@@ -55,7 +56,8 @@ impl Manifest {
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&self.store_id);
         bytes.extend_from_slice(&self.generation.to_le_bytes());
-        bytes.extend_from_slice(&self.index_crc.to_le_bytes());
+        bytes.extend_from_slice(&self.content.rows.to_le_bytes());
+        bytes.extend_from_slice(&self.content.sum.to_le_bytes());
         bytes.extend_from_slice(&self.next_frame.to_le_bytes());
         for (number, length) in &self.segments {
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -81,7 +83,7 @@ impl Manifest {
         let mut manifest = Self {
             store_id: cursor.take()?,
             generation: cursor.u64()?,
-            index_crc: cursor.u32()?,
+            content: Content { rows: cursor.u64()?, sum: cursor.u64()? },
             next_frame: cursor.u64()?,
             segments: Vec::new(),
         };
@@ -150,7 +152,7 @@ mod tests {
         let manifest = Manifest {
             store_id: [1; 16],
             generation: 2,
-            index_crc: 3,
+            content: Content { rows: 3, sum: 5 },
             next_frame: 4,
             segments: vec![(1, 48), (2, 99)],
         };

@@ -10,14 +10,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use super::behind::Progress;
 use super::files::{Files, LockMode, io_error};
-use super::frame::{HEADER_BYTES, SegmentHeader, StoreId};
+use super::frame::{HEADER_BYTES, SegmentHeader, StoreId, index_key};
 use super::group::Group;
-use super::index::{Index, SledIndex, generations, remove_others, stored_checksum};
+use super::index::{Checker, Early, Index, SledIndex, generations, remove_others};
 use super::journal::{FRESH_SUFFIX, Journal};
 use super::manifest::{Found, Manifest};
-use super::replay::{Live, Reading, Segments, Tail, Until, missing_segments, open_segments, replay};
-use super::{DiskOptions, DiskStore, OpenReport, RebuildReason, State};
+use super::rebuild::{Collected, Collector, build_behind, check, check_behind};
+use super::replay::{Segments, Tail, Until, open_segments};
+use super::salvage::{Salvaged, mend};
+use super::sort::remove_leftovers;
+use super::walk::walk;
+use super::{DiskOptions, DiskStore, OpenReport, RebuildReason, State, identity};
 use crate::store::StoreError;
 
 /// The journal's folder.
@@ -53,27 +58,35 @@ pub(super) fn closed_at(found: &Found) -> Until {
     }
 }
 
-/// See [`DiskStore::open_in`].
+/// See [`DiskStore::open_in`] and [`DiskStore::open_salvaging`].
 pub(super) fn open(
     files: Arc<dyn Files>,
     dir: &Path,
     options: DiskOptions,
+    salvaging: bool,
 ) -> Result<(DiskStore, OpenReport), StoreError> {
     let journal_dir = journal_dir(dir);
     files.create_dir_all(&journal_dir).map_err(|error| io_error(&journal_dir, error))?;
     let guard = lock(files.as_ref(), dir, LockMode::Exclusive)?;
-    let segments = open_segments(files.as_ref(), &journal_dir, true)?;
+    let mut segments = open_segments(files.as_ref(), &journal_dir, true)?;
+    if salvaging {
+        mend(files.as_ref(), dir, &journal_dir, &segments, options.store_id)?;
+        segments = open_segments(files.as_ref(), &journal_dir, true)?;
+    }
     let found = Manifest::read(files.as_ref(), dir)?;
     let index_root = options.index_root.clone().unwrap_or_else(|| dir.to_path_buf());
 
-    let opened = match trust(&found, &journal_dir, &segments, &index_root)? {
+    let opened = match trust(&found, &journal_dir, &segments, &index_root, &options)? {
         Ok(opened) => opened,
         Err(reason) => {
             let is_new = segments.is_empty() && found == Found::Nothing;
-            let read = replay(&journal_dir, &segments, closed_at(&found), Reading::Strict)?;
+            remove_leftovers(&index_root);
+            let first = options.first_rows.iter().map(|(table, prefix)| index_key(*table, prefix));
+            let (early, at_once) = (Early::new(first), options.sort_at_once);
+            let mut rows = Collector::new(&journal_dir, &segments, &index_root, at_once, early, &options.progress);
+            let read = walk(&journal_dir, &segments, closed_at(&found), &[], &mut rows)?;
             Opened {
-                index: None,
-                live: read.live,
+                index: Known::Rows(rows.finish()),
                 store_id: read.store_id,
                 next_frame: read.next_frame,
                 end: read.end,
@@ -99,6 +112,11 @@ pub(super) fn open(
         files.remove(&path).map_err(|error| io_error(&path, error))?;
     }
     let store_id = opened.store_id.or(options.store_id).unwrap_or_else(draw_store_id);
+    match identity::note(files.as_ref(), dir, &store_id) {
+        // On a full disk reading must still be possible; the next opening notes it.
+        Ok(()) | Err(StoreError::Full { .. }) => {}
+        Err(error) => return Err(error),
+    }
     let place = (segments, opened.end, opened.next_frame);
     let mut journal = Journal::new(Arc::clone(&files), journal_dir, store_id, options.segment_bytes_max, place);
     let torn_bytes_cut = match opened.tail {
@@ -107,46 +125,84 @@ pub(super) fn open(
     };
 
     let highest = generations(&index_root).into_iter().max().unwrap_or(0);
-    let (index, generation) = match opened.index {
-        Some(sled) => (Index::Sled(sled), highest),
-        None => match SledIndex::build(&index_root, highest + 1, &opened.live) {
-            Ok(sled) => (Index::Sled(sled), highest + 1),
-            Err(_) => (Index::Memory(opened.live), highest + 1),
-        },
+    let never = Arc::new(AtomicBool::new(false));
+    let (index, generation, later) = match opened.index {
+        Known::Checked(sled) => (Index::Sled(sled), highest, Later::Nothing),
+        Known::Unchecked(sled, checker) => (Index::Sled(sled), highest, Later::Check(checker)),
+        Known::Rows(rows) if rows.sorted.is_large() && !options.first_rows.is_empty() => {
+            (Index::Early(rows.early.clone()), highest + 1, Later::Build(rows))
+        }
+        Known::Rows(rows) => {
+            let built = rows.build(&index_root, highest + 1, &options.progress, &never);
+            let failed = |_| io_error(&index_root, std::io::Error::other("rows could not be sorted"));
+            (built.map_err(failed)?, highest + 1, Later::Nothing)
+        }
     };
-    let (generation, in_memory) = match &index {
-        Index::Sled(sled) => (sled.generation, false),
-        Index::Memory(_) | Index::Gone => (generation, true),
+    let in_memory = matches!(index, Index::Memory(_));
+    let in_use = match &index {
+        Index::Sled(sled) => Some(sled.generation),
+        Index::Memory(_) | Index::Early(_) | Index::Gone => None,
     };
-    remove_others(&index_root, (!in_memory).then_some(generation));
+    remove_others(&index_root, in_use);
     let report = OpenReport {
         frames: journal.next_frame,
         torn_bytes_cut,
         index_rebuilt: opened.reason,
         index_in_memory: in_memory,
+        is_behind: !matches!(later, Later::Nothing),
+        salvaged: Salvaged::read(files.as_ref(), dir)?,
     };
     let segments = Arc::new(journal.segments.clone());
     let store = DiskStore {
         files,
         dir: dir.to_path_buf(),
-        index_root,
+        index_root: index_root.clone(),
         store_id,
         journal: Mutex::new(journal),
-        state: RwLock::new(State { index, segments, generation }),
+        state: Arc::new(RwLock::new(State { index, segments, generation: in_use.unwrap_or(0) })),
         group: Group::default(),
+        behind: Arc::default(),
+        options,
         generations: AtomicU64::new(generation),
         scrubbing: Mutex::new(()),
         journal_damaged: AtomicBool::new(false),
         closed: AtomicBool::new(false),
         lock: Mutex::new(Some(guard)),
     };
+    let (state, progress) = (Arc::clone(&store.state), store.options.progress.clone());
+    match later {
+        Later::Nothing => progress.tell(Progress::Ready),
+        Later::Check(checker) => {
+            store.behind.start(move |stop| check_behind(checker, &state, &progress, stop));
+        }
+        Later::Build(rows) => {
+            let place = (index_root, generation);
+            store.behind.start(move |stop| build_behind(&rows, place, &state, &progress, stop));
+        }
+    }
     Ok((store, report))
+}
+
+/// What is known of the rows.
+enum Known {
+    /// The index of a clean close, compared with what it held then.
+    Checked(SledIndex),
+    /// The same, not compared yet.
+    Unchecked(SledIndex, Checker),
+    /// What the journal says.
+    Rows(Collected),
+}
+
+/// What goes on when the store is open.
+enum Later {
+    Nothing,
+    Check(Checker),
+    Build(Collected),
 }
 
 /// What is known before anything is changed.
 struct Opened {
-    index: Option<SledIndex>,
-    live: Live,
+    index: Known,
     store_id: Option<StoreId>,
     next_frame: u64,
     end: u64,
@@ -161,6 +217,7 @@ fn trust(
     journal_dir: &Path,
     segments: &Segments,
     index_root: &Path,
+    options: &DiskOptions,
 ) -> Result<Result<Opened, RebuildReason>, StoreError> {
     let manifest = match found {
         Found::Manifest(manifest) => manifest,
@@ -169,7 +226,7 @@ fn trust(
         Found::OtherVersion => return Ok(Err(RebuildReason::ManifestVersion)),
     };
     let mut lengths = Vec::new();
-    let mut same_store = missing_segments(journal_dir, segments).is_empty();
+    let mut same_store = segments.keys().copied().eq(1..=segments.len() as u64);
     for (number, file) in segments {
         let path = || journal_dir.join(super::segment_name(*number));
         let length = file.size().map_err(|error| io_error(&path(), error))?;
@@ -185,16 +242,22 @@ fn trust(
     if lengths != manifest.segments || !same_store {
         return Ok(Err(RebuildReason::JournalDiffers));
     }
-    // sled silently lost rows after single flipped bits (and a power cut), so its files are compared as a whole first.
-    if stored_checksum(index_root, manifest.generation) != Some(manifest.index_crc) {
-        return Ok(Err(RebuildReason::IndexDiffers));
-    }
-    let Ok(sled) = SledIndex::open(index_root, manifest.generation) else {
+    let Ok(sled) = SledIndex::open(index_root, manifest.generation, manifest.content) else {
         return Ok(Err(RebuildReason::IndexFailed));
     };
+    let Ok(checker) = sled.checker() else {
+        return Ok(Err(RebuildReason::IndexFailed));
+    };
+    // sled silently lost rows after single flipped bits (and a power cut), so all of it is compared before it is changed.
+    let index = if manifest.content.rows > options.check_at_once {
+        Known::Unchecked(sled, checker)
+    } else if check(checker, &options.progress, &Arc::default()).is_ok() {
+        Known::Checked(sled)
+    } else {
+        return Ok(Err(RebuildReason::IndexDiffers));
+    };
     Ok(Ok(Opened {
-        index: Some(sled),
-        live: Live::new(),
+        index,
         store_id: Some(manifest.store_id),
         next_frame: manifest.next_frame,
         end: lengths.last().map_or(0, |(_, length)| *length),

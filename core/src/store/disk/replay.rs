@@ -3,13 +3,15 @@
 //! A torn tail is what a power cut leaves: bytes at the end of the last segment of which no commit ever returned. It may be
 //! cut. Anything else that does not fit is damage: acknowledged words may be under it, and nobody but a person may decide.
 //! Must never change a byte on disk and never skip over damage unless asked to list it ([`Reading::All`], for `verify`).
+//! Here: rows and damage as callers want them. The walk from frame to frame is in `walk`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::files::{Files, StoreFile, io_error, read_to, read_whole};
-use super::frame::{FRAME_BYTES_MIN, Fault, FrameView, HEADER_BYTES, Location, SegmentHeader, StoreId, index_key};
+use super::files::{Files, StoreFile, io_error};
+use super::frame::{Location, StoreId};
+use super::walk::{RowChange, Visitor, Wound, walk};
 use crate::store::StoreError;
 
 /// Rows that live: their key in the index, and where they stand.
@@ -80,8 +82,6 @@ pub struct Replayed {
     pub store_id: Option<StoreId>,
     /// Number of the next frame; also how many there are.
     pub next_frame: u64,
-    /// Where the last segment's whole frames end; 0 without segments.
-    pub end: u64,
     /// What stands behind them.
     pub tail: Tail,
     /// Values that were deleted or replaced and still stand in the journal.
@@ -113,192 +113,54 @@ pub fn open_segments(files: &dyn Files, dir: &Path, write: bool) -> Result<Segme
     Ok(segments)
 }
 
-/// Checks that the numbers of the segments leave no gap.
-pub fn missing_segments(dir: &Path, segments: &Segments) -> Vec<Damage> {
-    let mut missing = Vec::new();
-    let mut expected = 1;
-    for number in segments.keys().copied() {
-        if number > expected {
-            let place = dir.join(segment_name(expected)).display().to_string();
-            missing.push(Damage { place, what: format!("{} segment(s) missing before {number}", number - expected) });
-        }
-        expected = number.saturating_add(1);
-    }
-    missing
-}
-
 /// Reads the whole journal.
 ///
 /// # Errors
 /// When a file cannot be read; when reading strictly, also [`StoreError::Damaged`] for the first damage.
 pub fn replay(dir: &Path, segments: &Segments, until: Until, reading: Reading) -> Result<Replayed, StoreError> {
-    let damage = missing_segments(dir, segments);
-    let mut reader = Reader {
-        dir: dir.to_path_buf(),
-        reading,
-        out: Replayed {
-            live: Live::new(),
-            store_id: None,
-            next_frame: 0,
-            end: 0,
-            tail: Tail::Whole,
-            dead_values: 0,
-            deletions: 0,
-            damage: Vec::new(),
-        },
-    };
-    for found in damage {
-        reader.note(found)?;
-    }
-    let last = segments.keys().next_back().copied();
-    for (number, file) in segments {
-        let path = dir.join(segment_name(*number));
-        let is_last = Some(*number) == last;
-        let bytes = match until {
-            // What is behind it may be cut away while we read.
-            Until::RunningTo(end) if is_last => read_to(file.as_ref(), end),
-            _ => read_whole(file.as_ref()),
-        };
-        let bytes = bytes.map_err(|error| io_error(&path, error))?;
-        // From where on bytes can be a torn tail, if anywhere.
-        let tear_from = match until {
-            Until::Unknown => is_last.then_some(0),
-            Until::ClosedAt(segment, end) if segment == *number => {
-                is_last.then_some(usize::try_from(end).unwrap_or(usize::MAX))
-            }
-            Until::ClosedAt(segment, _) => (is_last && *number > segment).then_some(0),
-            Until::RunningTo(_) => None,
-        };
-        reader.segment(*number, &bytes, tear_from)?;
-    }
-    let reached = last.map_or((0, 0), |last| (last, reader.out.end));
-    if let Until::ClosedAt(segment, end) = until
-        && reached < (segment, end)
-    {
-        reader.damage_at(segment, reader.out.end, format!("the journal went on to byte {end} when it was closed"))?;
-    }
-    Ok(reader.out)
+    let mut rows = Rows { dir, reading, live: Live::new(), dead_values: 0, deletions: 0, damage: Vec::new() };
+    let walked = walk(dir, segments, until, &[], &mut rows)?;
+    Ok(Replayed {
+        live: rows.live,
+        store_id: walked.store_id,
+        next_frame: walked.next_frame,
+        tail: walked.tail,
+        dead_values: rows.dead_values,
+        deletions: rows.deletions,
+        damage: rows.damage,
+    })
 }
 
-struct Reader {
-    dir: PathBuf,
+struct Rows<'a> {
+    dir: &'a Path,
     reading: Reading,
-    out: Replayed,
+    live: Live,
+    dead_values: u64,
+    deletions: u64,
+    damage: Vec<Damage>,
 }
 
-impl Reader {
-    fn note(&mut self, damage: Damage) -> Result<(), StoreError> {
+impl Visitor for Rows<'_> {
+    fn wound(&mut self, wound: Wound) -> Result<(), StoreError> {
+        let damage = wound.damage(self.dir);
         match self.reading {
             Reading::Strict => Err(damage.into()),
             Reading::All => {
-                self.out.damage.push(damage);
+                self.damage.push(damage);
                 Ok(())
             }
         }
     }
 
-    fn damage_at(&mut self, segment: u64, offset: u64, what: impl Into<String>) -> Result<(), StoreError> {
-        let path = self.dir.join(segment_name(segment));
-        self.note(Damage { place: format!("{} at byte {offset}", path.display()), what: what.into() })
-    }
-
-    /// Reads one segment; bytes from `tear_from` on may be a torn tail.
-    fn segment(&mut self, number: u64, bytes: &[u8], tear_from: Option<usize>) -> Result<(), StoreError> {
-        let header = match SegmentHeader::decode(bytes) {
-            Ok(header) => header,
-            // Frames follow only after the header was flushed, so a short file with half a header is one just being made.
-            Err(_) if tear_from == Some(0) && bytes.len() <= HEADER_BYTES => {
-                self.out.tail = Tail::Unborn { segment: number, bytes: bytes.len() as u64 };
-                return Ok(());
-            }
-            Err(fault) => return self.damage_at(number, 0, fault),
-        };
-        if header.segment != number {
-            self.damage_at(number, 0, "the segment carries another number than its name")?;
-        }
-        if self.out.store_id.is_some_and(|id| id != header.store_id) {
-            return self.damage_at(number, 0, "the segment belongs to another store");
-        }
-        self.out.store_id = Some(header.store_id);
-        if header.first_frame != self.out.next_frame {
-            let what = format!("starts at frame {} where {} follows", header.first_frame, self.out.next_frame);
-            self.damage_at(number, 0, what)?;
-            self.out.next_frame = header.first_frame;
-        }
-        let id = header.store_id;
-        let mut offset = HEADER_BYTES;
-        while offset < bytes.len() {
-            let fault: Fault = match FrameView::decode(&id, bytes, offset) {
-                Ok(frame) if frame.number != self.out.next_frame => "frame numbers jump",
-                Ok(frame) => match self.frame(&id, number, &frame) {
-                    Ok(()) => {
-                        offset = frame.end;
-                        continue;
-                    }
-                    Err(fault) => fault,
-                },
-                Err(fault) => {
-                    let torn = tear_from.is_some_and(|from| offset >= from)
-                        && nothing_durable_after(&id, bytes, offset, self.out.next_frame);
-                    if torn {
-                        self.out.tail = Tail::Torn { bytes: (bytes.len() - offset) as u64 };
-                        break;
-                    }
-                    fault
-                }
-            };
-            self.damage_at(number, offset as u64, fault)?;
-            // Only when listing damage: go on at the next whole frame.
-            match next_frame_after(&id, bytes, offset + 1, self.out.next_frame) {
-                Some((start, frame)) => {
-                    offset = start;
-                    self.out.next_frame = frame.number;
-                }
-                None => break,
-            }
-        }
-        self.out.end = offset.min(bytes.len()) as u64;
-        Ok(())
-    }
-
-    fn frame(&mut self, id: &StoreId, segment: u64, frame: &FrameView<'_>) -> Result<(), Fault> {
-        // First all, then apply: of a frame that does not fit nothing counts.
-        let mut rows = Vec::new();
-        frame.each_op(id, segment, |op, at| rows.push((index_key(op.table, op.key), op.value.map(|_| at))))?;
+    fn frame(&mut self, rows: Vec<RowChange>) -> Result<(), StoreError> {
         for (key, at) in rows {
-            self.out.deletions += u64::from(at.is_none());
+            self.deletions += u64::from(at.is_none());
             let before = match at {
-                Some(at) => self.out.live.insert(key, at),
-                None => self.out.live.remove(&key),
+                Some(at) => self.live.insert(key, at),
+                None => self.live.remove(&key),
             };
-            self.out.dead_values += u64::from(before.is_some());
+            self.dead_values += u64::from(before.is_some());
         }
-        self.out.next_frame += 1;
         Ok(())
     }
-}
-
-/// The first whole frame at or after `from` whose number can follow `expected`.
-fn next_frame_after<'a>(id: &StoreId, bytes: &'a [u8], from: usize, expected: u64) -> Option<(usize, FrameView<'a>)> {
-    // No more frames than fit: rules out nearly every place before its checksum is computed.
-    let fit = (bytes.len() / FRAME_BYTES_MIN) as u64;
-    let plausible = expected..=expected.saturating_add(fit);
-    (from..bytes.len()).find_map(|start| {
-        let number = FrameView::peek_number(bytes, start)?;
-        let frame = plausible.contains(&number).then(|| FrameView::decode(id, bytes, start).ok()).flatten()?;
-        Some((start, frame))
-    })
-}
-
-/// Whether no frame behind the bad place proves that frame `expected` was once durable: each either is of the same flush
-/// (whose pages may reach the disk in any order) or is not there.
-fn nothing_durable_after(id: &StoreId, bytes: &[u8], bad: usize, expected: u64) -> bool {
-    let mut from = bad + 1;
-    while let Some((_, frame)) = next_frame_after(id, bytes, from, expected) {
-        if frame.group > expected || frame.number == expected {
-            return false;
-        }
-        from = frame.end;
-    }
-    true
 }

@@ -1,7 +1,8 @@
 //! A file system in memory that can lose its power, its room and its temper: for tests of the journal.
 //!
 //! It keeps what was flushed apart from what was only written. [`SimFiles::power_cut`] keeps of the unflushed writes, cuts
-//! and names any part that a real disk could keep. Must never be kinder than a real disk. The same seed gives the same end.
+//! and names any part that a real disk could keep. A disk that was told to [`SimFiles::record`] can be had again as it was
+//! after any of its changes ([`SimFiles::replay`]). Must never be kinder than a real disk. The same seed gives the same end.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +67,15 @@ impl NameChange {
     }
 }
 
+/// One change, as it was asked for.
+#[derive(Clone, Debug)]
+enum Traced {
+    File(u64, Change),
+    Sync(u64),
+    Name(NameChange),
+    SyncDir(PathBuf),
+}
+
 #[derive(Debug, Default)]
 struct Disk {
     inodes: BTreeMap<u64, Inode>,
@@ -80,9 +90,57 @@ struct Disk {
     changes_left: Option<u64>,
     changes: u64,
     syncs_to_fail: u32,
+    /// All changes that were made, when they are recorded.
+    trace: Option<Vec<Traced>>,
 }
 
 impl Disk {
+    /// Notes a change that is about to be made.
+    fn trace(&mut self, traced: impl FnOnce() -> Traced) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(traced());
+        }
+    }
+
+    fn write(&mut self, inode: u64, change: Change) -> io::Result<()> {
+        self.trace(|| Traced::File(inode, change.clone()));
+        let inode = self.inode(inode)?;
+        change.apply(&mut inode.live);
+        inode.pending.push(change);
+        Ok(())
+    }
+
+    fn sync(&mut self, inode: u64) -> io::Result<()> {
+        self.trace(|| Traced::Sync(inode));
+        let inode = self.inode(inode)?;
+        for change in std::mem::take(&mut inode.pending) {
+            change.apply(&mut inode.durable);
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, change: NameChange) {
+        self.trace(|| Traced::Name(change.clone()));
+        if let NameChange::Link(_, inode) = &change {
+            self.inodes.insert(*inode, Inode::default());
+        }
+        change.apply(&mut self.live);
+        self.pending.push(change);
+    }
+
+    fn sync_dir(&mut self, dir: &Path) {
+        self.trace(|| Traced::SyncDir(dir.to_path_buf()));
+        let of_dir = |change: &NameChange| {
+            let (NameChange::Link(path, _) | NameChange::Unlink(path) | NameChange::Rename(path, _, _)) = change;
+            path.parent() == Some(dir)
+        };
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending).into_iter().partition(of_dir);
+        for change in now {
+            change.apply(&mut self.durable);
+        }
+        self.pending = later;
+    }
+
     /// Counts a change; fails when the power went.
     fn change(&mut self) -> io::Result<()> {
         self.changes += 1;
@@ -160,6 +218,39 @@ impl SimFiles {
     #[must_use]
     pub fn changes(&self) -> u64 {
         lock(&self.disk).changes
+    }
+
+    /// From now on every change is recorded, for [`SimFiles::replay`]. To be called while the disk is empty.
+    pub fn record(&self) {
+        lock(&self.disk).trace = Some(Vec::new());
+    }
+
+    /// How many changes were recorded.
+    #[must_use]
+    pub fn recorded(&self) -> usize {
+        lock(&self.disk).trace.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Another disk, as this one was after its first `changes` recorded changes; what was not flushed by then is not.
+    #[must_use]
+    pub fn replay(&self, changes: usize) -> Self {
+        let mut disk = Disk::default();
+        let trace = lock(&self.disk).trace.clone().unwrap_or_default();
+        for traced in trace.into_iter().take(changes) {
+            match traced {
+                Traced::Name(change) => {
+                    if let NameChange::Link(_, inode) = &change {
+                        disk.next_inode = inode + 1;
+                    }
+                    disk.name(change);
+                }
+                Traced::SyncDir(dir) => disk.sync_dir(&dir),
+                // Of files that were made before the recording began nothing is known.
+                Traced::File(inode, change) => drop(disk.write(inode, change)),
+                Traced::Sync(inode) => drop(disk.sync(inode)),
+            }
+        }
+        Self { disk: Arc::new(Mutex::new(disk)) }
     }
 
     /// After this many more changes the power goes: everything fails until [`SimFiles::power_cut`].
@@ -276,12 +367,13 @@ impl StoreFile for SimFile {
         let missing = usize::try_from((growth as u64).saturating_sub(room)).unwrap_or(usize::MAX);
         // The write during which the power goes, or the room ends, may still leave a part.
         let change = Change::Write { offset, bytes: bytes[..bytes.len().saturating_sub(missing)].to_vec() };
-        let inode = disk.inode(self.inode)?;
-        if power.is_ok() {
-            change.apply(&mut inode.live);
+        match power {
+            Ok(()) => disk.write(self.inode, change)?,
+            Err(error) => {
+                disk.inode(self.inode)?.pending.push(change);
+                return Err(error);
+            }
         }
-        inode.pending.push(change);
-        power?;
         if missing == 0 { Ok(()) } else { Err(ErrorKind::StorageFull.into()) }
     }
 
@@ -292,11 +384,8 @@ impl StoreFile for SimFile {
     fn truncate(&self, size_bytes: u64) -> io::Result<()> {
         let mut disk = self.disk()?;
         disk.change()?;
-        let inode = disk.inode(self.inode)?;
         let change = Change::Truncate(usize::try_from(size_bytes).map_err(|_| ErrorKind::FileTooLarge)?);
-        change.apply(&mut inode.live);
-        inode.pending.push(change);
-        Ok(())
+        disk.write(self.inode, change)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -308,11 +397,7 @@ impl StoreFile for SimFile {
             disk.inode(self.inode)?.pending.clear();
             return Err(io::Error::other("flush failed"));
         }
-        let inode = disk.inode(self.inode)?;
-        for change in std::mem::take(&mut inode.pending) {
-            change.apply(&mut inode.durable);
-        }
-        Ok(())
+        disk.sync(self.inode)
     }
 }
 
@@ -332,9 +417,7 @@ impl Files for SimFiles {
         disk.change()?;
         let inode = disk.next_inode;
         disk.next_inode += 1;
-        disk.inodes.insert(inode, Inode::default());
-        disk.live.insert(path.to_path_buf(), inode);
-        disk.pending.push(NameChange::Link(path.to_path_buf(), inode));
+        disk.name(NameChange::Link(path.to_path_buf(), inode));
         let epoch = disk.epoch;
         drop(disk);
         Ok(self.file(inode, epoch))
@@ -351,32 +434,23 @@ impl Files for SimFiles {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = lock(&self.disk);
         disk.change()?;
-        let inode = disk.live.remove(from).ok_or(ErrorKind::NotFound)?;
-        disk.live.insert(to.to_path_buf(), inode);
-        disk.pending.push(NameChange::Rename(from.to_path_buf(), to.to_path_buf(), inode));
+        let inode = *disk.live.get(from).ok_or(ErrorKind::NotFound)?;
+        disk.name(NameChange::Rename(from.to_path_buf(), to.to_path_buf(), inode));
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut disk = lock(&self.disk);
         disk.change()?;
-        disk.live.remove(path).ok_or(ErrorKind::NotFound)?;
-        disk.pending.push(NameChange::Unlink(path.to_path_buf()));
+        disk.live.get(path).ok_or(ErrorKind::NotFound)?;
+        disk.name(NameChange::Unlink(path.to_path_buf()));
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = lock(&self.disk);
         disk.change()?;
-        let of_dir = |change: &NameChange| {
-            let (NameChange::Link(path, _) | NameChange::Unlink(path) | NameChange::Rename(path, _, _)) = change;
-            path.parent() == Some(dir)
-        };
-        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut disk.pending).into_iter().partition(of_dir);
-        for change in now {
-            change.apply(&mut disk.durable);
-        }
-        disk.pending = later;
+        disk.sync_dir(dir);
         Ok(())
     }
 

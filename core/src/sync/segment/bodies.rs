@@ -3,13 +3,15 @@
 use super::change::{Parts, SPECS};
 use super::columns::{Col, Columns, ColumnsReader, unzigzag, zigzag};
 use super::seen::{Seen, SeenSession, SeenSubject};
-use super::{Author, SegmentError};
+use super::{Author, SegmentError, shape};
 use crate::entry::codec::{self, DocumentChange, Opening, Record, actor};
 use crate::entry::run::BODY_BYTES_MAX;
 use crate::entry::{EraseCommit, Kind, Seed};
 use crate::gate::limits::{DEPS_MAX, OTHER_ACTORS_MAX};
 use crate::model::SubjectId;
 
+/// Place of the values themselves, the letters of a text, in [`SPECS`].
+const VALUE: usize = 8;
 /// A body as it is.
 const RAW: u64 = 0;
 /// A change taken apart.
@@ -83,8 +85,7 @@ fn pack_change(
         None => {
             out.number(Col::SessionRefs, 0);
             out.put(Col::Sessions, &change.session);
-            seen.sessions.push(SeenSession { session: change.session, actor: parts.actor, sequence: 0 });
-            seen.sessions.len() - 1
+            seen.begin(SeenSession { session: change.session, actor: parts.actor, sequence: 0 })
         }
     };
     out.number(Col::DepCounts, parts.deps.len() as u64);
@@ -101,22 +102,30 @@ fn pack_change(
     let follows = known.sequence.checked_add(1) == Some(parts.seq);
     out.number(Col::Sequences, if follows { 0 } else { parts.seq.saturating_add(1) });
     known.sequence = parts.seq;
-    out.number(Col::Starts, zigzag((parts.start as i64).wrapping_sub(seen.start as i64)));
-    seen.start = parts.start;
+    out.number(Col::Starts, zigzag((parts.start as i64).wrapping_sub(seen.end as i64)));
     out.number(Col::OtherCounts, parts.others.len() as u64);
     for other in &parts.others {
-        match seen.sessions.iter().position(|known| known.actor == *other) {
+        match seen.actors.iter().position(|known| known == other) {
             Some(at) => out.number(Col::OtherRefs, at as u64 + 1),
             None => {
                 out.number(Col::OtherRefs, 0);
                 out.put(Col::Subjects, other);
+                seen.actors.push(*other);
             }
         }
     }
     out.number(Col::SpecSets, parts.columns.iter().fold(0, |set, (spec, _)| set | 1 << spec));
-    for (spec, bytes) in &parts.columns {
-        out.spec(*spec, bytes);
+    let operations = shape::operations(&parts.columns);
+    let text_bytes = parts.columns.iter().find(|(spec, _)| *spec == VALUE).map_or(0, |(_, bytes)| bytes.len());
+    out.number(Col::Operations, zigzag((operations as i64).wrapping_sub(text_bytes as i64)));
+    for (spec, bytes) in parts.columns.iter().rev() {
+        let (shape, rest) = shape::shorten(*spec, bytes, operations, parts.start, &mut seen.last);
+        out.put(Col::Shapes, &[shape]);
+        if shape::has_rest(shape) {
+            out.spec(*spec, &rest);
+        }
     }
+    seen.end = parts.start.wrapping_add(operations);
     seen.changes.push(parts.join().1);
 }
 
@@ -200,8 +209,7 @@ fn unpack_change(
         None => {
             let session = columns.exact(Col::Sessions)?;
             let actor = actor(author.device, seen.subject, &session);
-            seen.sessions.push(SeenSession { session, actor, sequence: 0 });
-            seen.sessions.len() - 1
+            seen.begin(SeenSession { session, actor, sequence: 0 })
         }
     };
     let count = within(columns.number(Col::DepCounts)?, DEPS_MAX, "so many dependencies")?;
@@ -217,23 +225,51 @@ fn unpack_change(
         Some(seq) => seq,
     };
     seen.sessions[session].sequence = seq;
-    let start = (seen.start as i64).wrapping_add(unzigzag(columns.number(Col::Starts)?)) as u64;
-    seen.start = start;
+    let start = (seen.end as i64).wrapping_add(unzigzag(columns.number(Col::Starts)?)) as u64;
     let count = within(columns.number(Col::OtherCounts)?, OTHER_ACTORS_MAX, "so many actors")?;
     let mut others = Vec::with_capacity(count as usize);
     for _ in 0..count {
         let at = columns.number(Col::OtherRefs)?;
         others.push(match usize::try_from(at).unwrap_or(usize::MAX).checked_sub(1) {
-            None => columns.exact(Col::Subjects)?,
-            Some(at) => seen.sessions.get(at).ok_or(SegmentError::Missing { what: "an actor" })?.actor,
+            None => {
+                let other = columns.exact(Col::Subjects)?;
+                seen.actors.push(other);
+                other
+            }
+            Some(at) => *seen.actors.get(at).ok_or(SegmentError::Missing { what: "an actor" })?,
         });
     }
     let set = within(columns.number(Col::SpecSets)?, (1 << SPECS.len()) - 1, "the columns of a change")?;
-    let mut parts =
-        Parts { deps, actor: seen.sessions[session].actor, seq, start, others, columns: Vec::with_capacity(12) };
-    for spec in (0..SPECS.len()).filter(|spec| set & (1 << spec) != 0) {
-        parts.columns.push((spec, columns.spec(spec)?));
+    let difference = unzigzag(columns.number(Col::Operations)?);
+    let (mut operations, mut unpacked) = (0, Vec::with_capacity(SPECS.len()));
+    for spec in (0..SPECS.len()).rev() {
+        if set & (1 << spec) != 0 {
+            let [shape] = columns.exact(Col::Shapes)?;
+            let rest = if shape::has_rest(shape) { columns.spec(spec)? } else { &[] };
+            // The text is read before all that says how long it is.
+            if spec == VALUE {
+                operations = difference.wrapping_add(rest.len() as i64) as u64;
+            }
+            unpacked.push((spec, shape, rest));
+        }
     }
+    if set & (1 << VALUE) == 0 {
+        operations = difference as u64;
+    }
+    let mut lengthened = Vec::with_capacity(unpacked.len());
+    for (spec, shape, rest) in unpacked.into_iter() {
+        lengthened.push((spec, shape::lengthen((spec, shape), rest, operations, start, &mut seen.last)?));
+    }
+    lengthened.reverse();
+    seen.end = start.wrapping_add(operations);
+    let parts = Parts {
+        deps,
+        actor: seen.sessions[session].actor,
+        seq,
+        start,
+        others,
+        columns: lengthened.iter().map(|(spec, bytes)| (*spec, bytes.as_slice())).collect(),
+    };
     let (chunk, hash) = parts.join();
     within(chunk.len() as u64, BODY_BYTES_MAX as u64, "so many bytes of a body")?;
     seen.changes.push(hash);

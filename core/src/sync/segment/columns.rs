@@ -48,14 +48,18 @@ pub enum Col {
     Changes,
     /// 0 where the sequence follows from the segment, else the sequence plus one.
     Sequences,
-    /// First operation, as the difference from that of the subject's change before it.
+    /// First operation, as the difference from the end of the subject's change before it.
     Starts,
+    /// How many operations, as the difference from the bytes of text.
+    Operations,
     /// How many other actors each change refers to.
     OtherCounts,
-    /// Which session of the subject: 0 for an actor that follows in [`Col::Subjects`], else its place, plus one.
+    /// Which actor of the subject: 0 for one that follows in [`Col::Subjects`], else its place, plus one.
     OtherRefs,
     /// Which columns each change has, a bit each.
     SpecSets,
+    /// How each of them is written ([`super::shape`]), the last one first.
+    Shapes,
     /// From here on two columns for each of [`SPECS`]: lengths, and bytes.
     Spec,
 }
@@ -188,7 +192,7 @@ impl<'b> ColumnsReader<'b> {
 }
 
 /// Writes an unsigned LEB128 number.
-fn write_number(out: &mut Vec<u8>, mut value: u64) {
+pub fn write_number(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;

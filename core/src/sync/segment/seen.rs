@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::SegmentError;
 use super::columns::{Col, Columns, ColumnsReader};
+use super::shape::Last;
 use crate::model::SubjectId;
 
 /// A subject, and what came of it in this segment.
@@ -15,8 +16,26 @@ pub struct SeenSubject {
     pub sessions: Vec<SeenSession>,
     /// Hashes of changes, in the order in which they came.
     pub changes: Vec<[u8; 32]>,
-    /// First operation of the last change.
-    pub start: u64,
+    /// Actors that were named, those of the sessions included.
+    pub actors: Vec<[u8; 16]>,
+    /// The operation behind those of the last change.
+    pub end: u64,
+    /// What its columns had to say.
+    pub last: Last,
+}
+
+impl SeenSubject {
+    fn new(subject: SubjectId) -> Self {
+        let (sessions, changes, actors) = (Vec::new(), Vec::new(), Vec::new());
+        Self { subject, sessions, changes, actors, end: 1, last: Last::default() }
+    }
+
+    /// A session that wasn't seen before; returns its place.
+    pub fn begin(&mut self, session: SeenSession) -> usize {
+        self.actors.push(session.actor);
+        self.sessions.push(session);
+        self.sessions.len() - 1
+    }
 }
 
 /// A session of somebody in a document.
@@ -54,7 +73,7 @@ impl Seen {
 
     fn add(&mut self, subject: SubjectId) -> usize {
         let at = self.subjects.len();
-        self.subjects.push(SeenSubject { subject, sessions: Vec::new(), changes: Vec::new(), start: 0 });
+        self.subjects.push(SeenSubject::new(subject));
         self.by_id.insert(subject, at);
         self.recent.push(at);
         at

@@ -12,7 +12,7 @@ use crate::kept::{Kept, KeptDocument, Spec};
 use crate::lean::Lean;
 use crate::line::{Line, Workload, ms};
 use crate::problem::Problem;
-use crate::process::Serving;
+use crate::serving::Serving;
 
 /// Titles on the first screen.
 const SCREEN: usize = 20;

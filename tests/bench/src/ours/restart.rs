@@ -12,7 +12,7 @@ use crate::documents;
 use crate::kept::{Kept, Spec};
 use crate::line::{Line, Workload, ms, quantile};
 use crate::problem::Problem;
-use crate::process::Serving;
+use crate::serving::Serving;
 
 /// How long a server may take to serve its first document.
 const PATIENCE: Duration = Duration::from_secs(300);
