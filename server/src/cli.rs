@@ -17,7 +17,7 @@ use crate::phone::people::PeopleAction;
 use crate::recover::{self, Recovery};
 use crate::replay::ReplayArgs;
 use crate::wijk::Delivered;
-use crate::{demo, messages, phone, replay, say, serve, size, verify, wijk};
+use crate::{backup, demo, messages, phone, replay, say, serve, size, verify, wijk};
 
 /// Below the flags of `serve --help`.
 const SERVE_HELP: &str = "\
@@ -129,6 +129,26 @@ enum Top {
         /// One JSON object instead of a report.
         #[arg(long)]
         json: bool,
+    },
+    /// Copy a wijk's folder, also while its server runs; only what is new is written.
+    Backup {
+        /// Data folder of the wijk.
+        folder: PathBuf,
+        /// Folder of the backups; made by the first one.
+        dest: PathBuf,
+        /// Keep this many of the newest backups and take the others away; all are kept if it isn't given.
+        #[arg(long, value_name = "COUNT")]
+        keep: Option<usize>,
+    },
+    /// Make a wijk's folder again from a backup.
+    Restore {
+        /// Folder of the backups.
+        dest: PathBuf,
+        /// The new folder.
+        folder: PathBuf,
+        /// Number of the backup; the newest if it isn't given.
+        #[arg(long, value_name = "NUMBER")]
+        backup: Option<u64>,
     },
     /// A phone in the terminal.
     Phone(PhoneArgs),
@@ -293,6 +313,26 @@ fn dispatch(command: Top) -> Result<(), ProgramError> {
             say!("next: samenspraak serve {0}, and samenspraak invite {0}", folder.display());
             Ok(())
         }
+        Top::Backup { folder, dest, keep } => {
+            let made = backup::take(&folder, &dest, keep)?;
+            say!("backup {}: {} files, {} bytes, {} of them new", made.number, made.files, made.bytes, made.new_bytes);
+            say!("It holds the wijk's words and every key in its folder: keep it as safe as the server itself.");
+            if made.kept > 1 {
+                let older = made.kept - 1;
+                say!(
+                    "{older} older ones are kept; words that people erased since may still be in them (--keep takes them away)"
+                );
+            }
+            Ok(())
+        }
+        Top::Restore { dest, folder, backup } => {
+            let restored = backup::restore::restore(&dest, &folder, backup)?;
+            let day = crate::date::date(restored.day);
+            say!("backup {} of {day} restored in {}: {} entries", restored.number, folder.display(), restored.entries);
+            say!("Never serve the old folder again. Phones bring what is missing once this one is served;");
+            say!("when enough of them came: samenspraak wijk refilled {}", folder.display());
+            Ok(())
+        }
         Top::Wijk { action: WijkAction::RootKey { folder } } => recover::print_root_key(&folder),
         Top::Wijk { action: WijkAction::Recover(args) } => {
             let RecoverArgs { folder, wijk, root_key, name, address, server_key, erased } = args;
@@ -345,7 +385,12 @@ async fn with_network(command: Top) -> Result<(), ProgramError> {
         Top::Phone(args) => phone::run(args).await,
         Top::Demo { folder, address } => demo::make(&folder, &address),
         Top::Replay(args) => replay::run(args).await,
-        Top::Serve(_) | Top::Wijk { .. } | Top::Verify { .. } | Top::Size { .. } => Ok(()),
+        Top::Serve(_)
+        | Top::Wijk { .. }
+        | Top::Verify { .. }
+        | Top::Size { .. }
+        | Top::Backup { .. }
+        | Top::Restore { .. } => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@
 #[macro_use]
 mod say;
 
+pub mod backup;
 pub mod board;
 pub mod cli;
 pub mod client;
