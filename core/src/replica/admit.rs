@@ -232,7 +232,11 @@ impl Replica {
             if batch.order.is_empty() { Box::new(run_after_run) } else { Box::new(given) };
         for at in order {
             let cursor = cursors.get_mut(at).ok_or(BatchRefusal::Form)?;
-            let mut salt_of = |subject| salts.get(&subject).copied().or_else(|| lookup.salt(space, subject));
+            // Looked up once: a document's changes come in a row.
+            let mut salt_of = |subject| match salts.get(&subject) {
+                Some(salt) => Some(*salt),
+                None => lookup.salt(space, subject).inspect(|salt| drop(salts.insert(subject, *salt))),
+            };
             let entry = cursor.next(self.wijk, space, &mut salt_of).ok_or(BatchRefusal::Form)??;
             if let Some(opening) = entry.opening {
                 salts.insert(entry.header.subject, opening.seed.salt());

@@ -19,6 +19,7 @@ mod people;
 mod phone_kills;
 mod quiet_sync;
 mod quotas;
+mod segments;
 mod server_kills;
 mod sizes;
 mod slow;
