@@ -17,7 +17,7 @@ use crate::phone::people::PeopleAction;
 use crate::recover::{self, Recovery};
 use crate::replay::ReplayArgs;
 use crate::wijk::Delivered;
-use crate::{backup, demo, messages, phone, replay, say, serve, verify, wijk};
+use crate::{backup, demo, heal, messages, phone, replay, say, serve, verify, wijk};
 
 /// Below the flags of `serve --help`.
 const SERVE_HELP: &str = "\
@@ -131,6 +131,11 @@ enum Top {
         /// Keep this many of the newest backups and take the others away; all are kept if it isn't given.
         #[arg(long, value_name = "COUNT")]
         keep: Option<usize>,
+    },
+    /// Rebuild a server's store from what is left after its files were damaged; its phones bring the rest.
+    Heal {
+        /// Data folder of the wijk. Its server must not run.
+        folder: PathBuf,
     },
     /// Make a wijk's folder again from a backup.
     Restore {
@@ -316,6 +321,7 @@ fn dispatch(command: Top) -> Result<(), ProgramError> {
             }
             Ok(())
         }
+        Top::Heal { folder } => heal::heal(&folder),
         Top::Restore { dest, folder, backup } => {
             let restored = backup::restore::restore(&dest, &folder, backup)?;
             let day = crate::date::date(restored.day);
@@ -376,7 +382,12 @@ async fn with_network(command: Top) -> Result<(), ProgramError> {
         Top::Phone(args) => phone::run(args).await,
         Top::Demo { folder, address } => demo::make(&folder, &address),
         Top::Replay(args) => replay::run(args).await,
-        Top::Serve(_) | Top::Wijk { .. } | Top::Verify { .. } | Top::Backup { .. } | Top::Restore { .. } => Ok(()),
+        Top::Serve(_)
+        | Top::Wijk { .. }
+        | Top::Verify { .. }
+        | Top::Backup { .. }
+        | Top::Restore { .. }
+        | Top::Heal { .. } => Ok(()),
     }
 }
 
