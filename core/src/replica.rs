@@ -12,6 +12,7 @@ mod again;
 mod built_on;
 mod erase;
 mod fork;
+mod rebuild;
 mod recent;
 mod relay;
 pub mod rows;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use admit::{Admitted, BatchRefusal, News, Outcome, RunBatch};
 pub use again::{erase_again, erased_subjects};
+pub use rebuild::{Rebuilt, rebuild};
 pub use relay::{Lacking, Relayed};
 pub use rows::{EntryRow, Head, Kept, Place, SubjectRow};
 pub use runs::{Hashes, PackedRun, run_entry};

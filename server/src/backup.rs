@@ -271,12 +271,14 @@ fn open_store(folder: &Path, name: &str) -> Result<Vec<(String, File, u64)>, Pro
             continue;
         }
         let mut files = Vec::new();
-        // A second copy of the store's id, where there is one.
-        let id = dir.join("id");
-        if id.exists() {
-            let file = File::open(&id).map_err(fail(&id))?;
-            let bytes = file.metadata().map_err(fail(&id))?.len();
-            files.push((format!("{name}/id"), file, bytes));
+        // A second copy of the store's id, and the mark of one that was salvaged, where there are any.
+        for beside in ["id", "salvaged"] {
+            let place = dir.join(beside);
+            if place.exists() {
+                let file = File::open(&place).map_err(fail(&place))?;
+                let bytes = file.metadata().map_err(fail(&place))?.len();
+                files.push((format!("{name}/{beside}"), file, bytes));
+            }
         }
         for (segment, place, file) in opened {
             let bytes = file.metadata().map_err(fail(&place))?.len();

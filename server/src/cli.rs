@@ -17,7 +17,7 @@ use crate::phone::people::PeopleAction;
 use crate::recover::{self, Recovery};
 use crate::replay::ReplayArgs;
 use crate::wijk::Delivered;
-use crate::{backup, demo, messages, phone, replay, say, serve, size, verify, wijk};
+use crate::{backup, demo, heal, messages, phone, replay, say, serve, size, verify, wijk};
 
 /// Below the flags of `serve --help`.
 const SERVE_HELP: &str = "\
@@ -139,6 +139,11 @@ enum Top {
         /// Keep this many of the newest backups and take the others away; all are kept if it isn't given.
         #[arg(long, value_name = "COUNT")]
         keep: Option<usize>,
+    },
+    /// Rebuild a server's store from what is left after its files were damaged; its phones bring the rest.
+    Heal {
+        /// Data folder of the wijk. Its server must not run.
+        folder: PathBuf,
     },
     /// Make a wijk's folder again from a backup.
     Restore {
@@ -325,6 +330,7 @@ fn dispatch(command: Top) -> Result<(), ProgramError> {
             }
             Ok(())
         }
+        Top::Heal { folder } => heal::heal(&folder),
         Top::Restore { dest, folder, backup } => {
             let restored = backup::restore::restore(&dest, &folder, backup)?;
             let day = crate::date::date(restored.day);
@@ -390,7 +396,8 @@ async fn with_network(command: Top) -> Result<(), ProgramError> {
         | Top::Verify { .. }
         | Top::Size { .. }
         | Top::Backup { .. }
-        | Top::Restore { .. } => Ok(()),
+        | Top::Restore { .. }
+        | Top::Heal { .. } => Ok(()),
     }
 }
 

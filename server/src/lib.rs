@@ -18,6 +18,7 @@ pub mod epoch;
 pub mod erased_log;
 pub mod error;
 pub mod folder;
+pub mod heal;
 pub mod local;
 pub mod messages;
 pub mod patrol;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use samenspraak_core::app::Command as Ask;
-use samenspraak_core::model::{EntryId, SubjectId};
+use samenspraak_core::model::{EntryId, SpaceId, SubjectId};
 use samenspraak_core::replica::{EntryRow, Kept, Place};
 use samenspraak_core::store::disk::DiskStore;
 use samenspraak_core::store::{Store, Table};
@@ -280,5 +280,58 @@ fn a_store_older_than_what_was_noted_of_it_and_a_copied_folder_begin_a_new_epoch
     assert_ne!(epoch(), third, "an administrator said so");
     wijk.phone("amina", &["sync"]).ok();
     assert!(server.stop().0.success());
+    run(&["verify", arg(&folder)]).ok();
+}
+
+#[test]
+fn a_store_whose_files_are_damaged_is_healed_from_what_is_left_and_from_its_phones() {
+    let (wijk, runtime) = (Wijk::new(), runtime());
+    let (folder, cards) = (wijk.folder(), wijk.cards("resident", 3));
+    let server = wijk.serve();
+    let [mut amina, mut ben] = [0, 1].map(|at: usize| wijk.join(&cards[at]));
+    let mut subjects = Vec::new();
+    for round in 0..12 {
+        for phone in [&mut amina, &mut ben] {
+            subjects.push(write(phone, &format!("Ronde {round}"), &"Er is hier geen licht. ".repeat(20)).0);
+            sync(&runtime, &wijk, phone);
+        }
+    }
+    sync(&runtime, &wijk, &mut amina);
+    assert!(server.stop().0.success());
+    let before = entries(&folder);
+    assert!(run(&["heal", arg(&folder)]).ok().contains("nothing is damaged"));
+    let segment = folder.join("server/journal/00000001.seg");
+    let mut bytes = fs::read(&segment).unwrap();
+    for part in [4, 5, 6] {
+        let at = bytes.len() * part / 8;
+        bytes[at..at + 3].iter_mut().for_each(|byte| *byte ^= 0x55);
+    }
+    fs::write(&segment, bytes).unwrap();
+    run(&["verify", arg(&folder)]).refused(1);
+    let healed = run(&["heal", arg(&folder)]).ok();
+    assert!(healed.contains("lost: segment 1"), "{healed}");
+    assert!(entries(&folder).len() < before.len(), "so this test shows nothing: {healed}");
+    run(&["verify", arg(&folder)]).ok();
+    let server = wijk.serve();
+    assert!(server.log().contains("a new epoch begins"), "{}", server.log());
+    sync(&runtime, &wijk, &mut ben);
+    sync(&runtime, &wijk, &mut amina);
+    let mut fresh = wijk.join(&cards[2]);
+    sync(&runtime, &wijk, &mut fresh);
+    for subject in subjects {
+        assert!(fresh.app_mut().joined_mut().unwrap().line(subject).unwrap().is_some());
+    }
+    // The board's own device holds what is closed, and brings it when the server starts.
+    let items = |space: SpaceId| {
+        let (_, answer) = server.get("/status", "");
+        let body: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        usize::try_from(body["log_items"][space.to_string()].as_u64().unwrap()).unwrap()
+    };
+    for space in [SpaceId::Board, SpaceId::Inbox] {
+        let count = before.keys().filter(|at| at.space == space).count();
+        until("the board's device has brought what is closed", || (items(space) >= count).then_some(()));
+    }
+    assert!(server.stop().0.success());
+    assert_all_there(&folder, &before);
     run(&["verify", arg(&folder)]).ok();
 }
