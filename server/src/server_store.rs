@@ -68,6 +68,12 @@ impl ServerStore {
         Arc::clone(&self.rows)
     }
 
+    /// The rows on the disk, for reading all of them without filling memory with what nobody asks for again.
+    #[must_use]
+    pub fn uncached(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.disk) as Arc<dyn Store>
+    }
+
     /// What opening its files found.
     #[must_use]
     pub fn opened(&self) -> OpenReport {

@@ -89,6 +89,29 @@ pub fn subject_kinds(space: SpaceId, subject: SubjectId) -> Vec<u8> {
     join(&[&space.to_bytes(), subject.as_bytes(), &[3]])
 }
 
+/// Row that says that a tombstone is about a subject, in `Table::Subject`: so that what was taken back is found without
+/// reading everything that was written about it.
+#[must_use]
+pub fn subject_tombstone(space: SpaceId, subject: SubjectId, device: DeviceId, seq: u64) -> Vec<u8> {
+    join(&[&space.to_bytes(), subject.as_bytes(), &[TOMBSTONE], device.as_bytes(), &seq.to_be_bytes()])
+}
+
+/// The byte behind a subject that rows of [`subject_tombstone`] have.
+const TOMBSTONE: u8 = 4;
+
+/// The subject of any row of `Table::Subject` in a space, and whether it is a row of [`subject_tombstone`].
+#[must_use]
+pub fn parse_any_subject(space: SpaceId, key: &[u8]) -> Option<(SubjectId, bool)> {
+    let (subject, form) = key.strip_prefix(space.to_bytes().as_slice())?.split_first_chunk::<16>()?;
+    Some((SubjectId::new(*subject), form.first() == Some(&TOMBSTONE)))
+}
+
+/// Where the rows of `Table::Subject` begin that are about a subject and say neither what it is nor what is about it.
+#[must_use]
+pub fn subject_rest(space: SpaceId, subject: SubjectId) -> Vec<u8> {
+    join(&[&space.to_bytes(), subject.as_bytes(), &[2]])
+}
+
 /// The beginning of all rows of [`subject_entry`] of one subject.
 #[must_use]
 pub fn subject_entries(space: SpaceId, subject: SubjectId) -> Vec<u8> {
@@ -170,6 +193,12 @@ pub fn hole(space: SpaceId, device: DeviceId, seq: u64) -> Vec<u8> {
 #[must_use]
 pub fn holes(space: SpaceId) -> Vec<u8> {
     join(&[b"hole/", &space.to_bytes()])
+}
+
+/// Row that says where an entry stands in the server's log, in a phone's `Table::Meta`: for entries whose day is shown.
+#[must_use]
+pub fn shown_number(id: EntryId) -> Vec<u8> {
+    join(&[b"number/", id.as_bytes()])
 }
 
 /// Row of a chain's head in `Table::Meta`.
