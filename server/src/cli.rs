@@ -17,7 +17,7 @@ use crate::phone::people::PeopleAction;
 use crate::recover::{self, Recovery};
 use crate::replay::ReplayArgs;
 use crate::wijk::Delivered;
-use crate::{backup, demo, heal, messages, phone, replay, say, serve, verify, wijk};
+use crate::{backup, demo, heal, messages, phone, replay, say, serve, size, verify, wijk};
 
 /// Below the flags of `serve --help`.
 const SERVE_HELP: &str = "\
@@ -121,6 +121,14 @@ enum Top {
     Verify {
         /// Data folder of a wijk or of a phone. Nothing in it is changed.
         folder: PathBuf,
+    },
+    /// Say how large a wijk's data folder is, and of what: spaces, tables, files, months. Nothing in it is changed.
+    Size {
+        /// Data folder of a wijk on which no server runs.
+        folder: PathBuf,
+        /// One JSON object instead of a report.
+        #[arg(long)]
+        json: bool,
     },
     /// Copy a wijk's folder, also while its server runs; only what is new is written.
     Backup {
@@ -302,6 +310,7 @@ fn dispatch(command: Top) -> Result<(), ProgramError> {
     start_log(&LogSettings::from_environment()?);
     match serving {
         Top::Verify { folder } => verify::run(&folder),
+        Top::Size { folder, json } => size::run(&folder, json),
         Top::Wijk { action: WijkAction::New { folder, name, municipality, code, year, buurten, address } } => {
             let directory = directory(name, municipality, &code, year, &buurten)?;
             let made = wijk::found(&folder, directory, &address)?;
@@ -385,6 +394,7 @@ async fn with_network(command: Top) -> Result<(), ProgramError> {
         Top::Serve(_)
         | Top::Wijk { .. }
         | Top::Verify { .. }
+        | Top::Size { .. }
         | Top::Backup { .. }
         | Top::Restore { .. }
         | Top::Heal { .. } => Ok(()),

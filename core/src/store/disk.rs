@@ -27,6 +27,7 @@ mod index;
 mod journal;
 mod manifest;
 mod open;
+mod patrol;
 mod read;
 mod rebuild;
 mod replay;
@@ -49,9 +50,10 @@ pub use files::{Files, LockGuard, LockMode, RealFiles, StoreFile};
 pub use frame::StoreId;
 use frame::{EncodedBatch, Location, index_key};
 use group::Group;
-use index::{Early, Index, IndexFailed, SledIndex};
+use index::{Index, IndexFailed, SledIndex};
 use journal::{IndexChange, Journal};
 use manifest::Manifest;
+pub use patrol::{Patrol, Patrolled};
 use read::{ReadFault, bounds, read_row};
 use rebuild::Collector;
 pub use replay::Damage;
@@ -82,15 +84,15 @@ pub struct DiskOptions {
     pub first_rows: Vec<(Table, Vec<u8>)>,
     /// Called while the store opens, and after that until the index is built or checked.
     pub progress: OnProgress,
-    /// Up to so many changes are sorted in memory while the index is built; what is more needs files, and counts as large.
-    /// Only tests have a reason to change it.
+    /// Up to so many changes are sorted in memory while the index is built; what is more needs files. Only tests have a reason
+    /// to change it.
     pub sort_at_once: usize,
-    /// An index of more rows than this is checked behind the store after a clean close. Only tests have a reason to change it.
-    pub check_at_once: u64,
+    /// A journal longer than this is large: its index is built or checked behind the store. Only tests have a reason to change it.
+    pub large_bytes: u64,
 }
 
-/// An index of so many rows is compared with what it held before the store opens, in some 20 ms; a larger one behind it.
-const CHECK_AT_ONCE_ROWS_MAX: u64 = 50_000;
+/// Up to this length, 16 MiB, a journal is read and its index built or checked in some 200 ms, before the store opens.
+pub const LARGE_BYTES: u64 = 16 * 1024 * 1024;
 
 impl Default for DiskOptions {
     fn default() -> Self {
@@ -101,7 +103,7 @@ impl Default for DiskOptions {
             first_rows: Vec::new(),
             progress: OnProgress::default(),
             sort_at_once: sort::AT_ONCE_MAX,
-            check_at_once: CHECK_AT_ONCE_ROWS_MAX,
+            large_bytes: LARGE_BYTES,
         }
     }
 }
@@ -168,6 +170,8 @@ pub struct DiskStore {
     generations: AtomicU64,
     /// Held by the one that scrubs; taken before the others.
     scrubbing: Mutex<()>,
+    /// How often the index was built anew while the store was open.
+    rebuilds: AtomicU64,
     /// The journal was found damaged while running: no use in reading all of it again at every wrong value.
     journal_damaged: AtomicBool,
     closed: AtomicBool,
@@ -246,6 +250,12 @@ impl DiskStore {
     #[must_use]
     pub fn store_id(&self) -> StoreId {
         self.store_id
+    }
+
+    /// How often the index was set aside and built anew since the store was opened: sled or its files went wrong.
+    #[must_use]
+    pub fn index_rebuilds(&self) -> u64 {
+        self.rebuilds.load(Ordering::Relaxed)
     }
 
     /// Stops cleanly: what was committed is durable already; this lets the next opening trust the index. Commits and reads
@@ -331,21 +341,16 @@ impl DiskStore {
     /// Builds the index anew from the journal.
     fn rebuild(&self, journal: &Journal, state: &mut State) -> Result<(), StoreError> {
         let options = &self.options;
-        let mut collector = Collector::new(
-            &journal.dir,
-            &journal.segments,
-            &self.index_root,
-            options.sort_at_once,
-            Early::default(),
-            &options.progress,
-        );
+        let never = AtomicBool::new(false);
+        let sorting = (self.index_root.as_path(), options.sort_at_once);
+        let mut collector = Collector::new(&journal.dir, &journal.segments, sorting, &options.progress, &never);
         let read = walk(&journal.dir, &journal.segments, Until::RunningTo(journal.end), &[], &mut collector);
         if matches!(read, Err(StoreError::Damaged { .. })) {
             self.journal_damaged.store(true, Ordering::Relaxed);
         }
         read?;
+        self.rebuilds.fetch_add(1, Ordering::Relaxed);
         let generation = self.generations.fetch_add(1, Ordering::SeqCst) + 1;
-        let never = AtomicBool::new(false);
         let built = collector.finish().build(&self.index_root, generation, &options.progress, &never);
         let index = built.map_err(|IndexFailed| {
             let source = std::io::Error::other("rows could not be sorted");

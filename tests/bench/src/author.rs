@@ -171,6 +171,14 @@ impl Author {
         Ok(Writing { subject, session, doc })
     }
 
+    /// The entries of one of its documents, in order.
+    #[cfg(test)]
+    pub fn entry_ids(&self, subject: SubjectId) -> Result<Vec<EntryId>, Problem> {
+        let places = self.replica.entries_of(SpaceId::Open, subject)?;
+        let id = |place| Ok(self.replica.entry(place)?.ok_or("an entry that is not there")?.id);
+        places.into_iter().map(id).collect()
+    }
+
     /// Adds words to a document: one change, one signed entry.
     ///
     /// # Errors

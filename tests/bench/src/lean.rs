@@ -24,18 +24,23 @@ use crate::problem::Problem;
 /// How long a server may be silent where an answer is due.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// Longest frame with a signed head of a log: less than half of this.
+const HEAD_BYTES_MAX: usize = 512;
+
 /// A WebSocket to a server.
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default().max_message_size(Some(FRAME_BYTES_MAX)).max_frame_size(Some(FRAME_BYTES_MAX))
+}
 
 /// Opens a WebSocket to our server.
 ///
 /// # Errors
 /// When nobody answers.
 pub async fn connect(address: &str) -> Result<Socket, Problem> {
-    let config =
-        WebSocketConfig::default().max_message_size(Some(FRAME_BYTES_MAX)).max_frame_size(Some(FRAME_BYTES_MAX));
     let url = sync_address(address)?;
-    let connecting = tokio_tungstenite::connect_async_with_config(url, Some(config), /* no delay */ true);
+    let connecting = tokio_tungstenite::connect_async_with_config(url, Some(config()), /* no delay */ true);
     let (socket, _) =
         tokio::time::timeout(SILENCE_MAX, connecting).await.map_err(|_| "connecting takes too long")??;
     Ok(socket)
@@ -58,7 +63,21 @@ impl Lean {
     /// # Errors
     /// When nobody answers or something else than a greeting comes.
     pub async fn open(address: &str, key: &Key) -> Result<Self, Problem> {
-        let mut socket = connect(address).await?;
+        Self::prove(connect(address).await?, key).await
+    }
+
+    /// The same over a connection that is there already, such as one that takes in little at a time.
+    ///
+    /// # Errors
+    /// As for [`Lean::open`].
+    pub async fn over(stream: TcpStream, address: &str, key: &Key) -> Result<Self, Problem> {
+        let stream = MaybeTlsStream::Plain(stream);
+        let (socket, _) =
+            tokio_tungstenite::client_async_with_config(sync_address(address)?, stream, Some(config())).await?;
+        Self::prove(socket, key).await
+    }
+
+    async fn prove(mut socket: Socket, key: &Key) -> Result<Self, Problem> {
         let hello = receive(&mut socket).await?;
         let (wijk, certificate, nonce) = match Frame::decode(&hello)? {
             Frame::Hello { wijk, certificate, nonce } => (wijk, certificate, nonce),
@@ -88,6 +107,15 @@ impl Lean {
         let bytes = receive(&mut self.socket).await?;
         self.bytes_down += bytes.len() as u64;
         Ok(Frame::decode(&bytes)?)
+    }
+
+    /// Reads one frame without looking at it.
+    ///
+    /// # Errors
+    /// When the line broke.
+    pub async fn skip(&mut self) -> Result<(), Problem> {
+        self.bytes_down += receive(&mut self.socket).await?.len() as u64;
+        Ok(())
     }
 
     /// Asks for a space from a cursor on; from its beginning when none is given.
@@ -138,13 +166,17 @@ impl Lean {
         }
     }
 
-    /// Reads until a space's log has been delivered up to `items`; returns its head.
+    /// Reads until a space's log has been delivered up to `items`; returns its head. What is too long to say only that is
+    /// counted and not looked at.
     ///
     /// # Errors
     /// When the line broke.
     pub async fn until(&mut self, space: SpaceId, items: u64) -> Result<LogHead, Problem> {
         loop {
-            if let Frame::Current { space: of, head, .. } = self.next().await?
+            let bytes = receive(&mut self.socket).await?;
+            self.bytes_down += bytes.len() as u64;
+            if bytes.len() <= HEAD_BYTES_MAX
+                && let Frame::Current { space: of, head, .. } = Frame::decode(&bytes)?
                 && of == space
                 && head.next >= items
             {
@@ -153,9 +185,15 @@ impl Lean {
         }
     }
 
-    /// The socket below, for those that stop reading.
-    pub fn into_socket(self) -> Socket {
-        self.socket
+    /// The line below, for those that stop reading.
+    ///
+    /// # Errors
+    /// When it is of another kind than [`Lean::over`] was given.
+    pub fn into_stream(self) -> Result<TcpStream, Problem> {
+        match self.socket.into_inner() {
+            MaybeTlsStream::Plain(stream) => Ok(stream),
+            _ => Err("a line of another kind".into()),
+        }
     }
 
     /// Says goodbye.

@@ -5,7 +5,9 @@
 
 pub mod acknowledged;
 pub mod catch_up;
+pub mod hostile;
 pub mod meeting;
+pub mod memory;
 pub mod restart;
 pub mod storm;
 
@@ -76,6 +78,8 @@ async fn group_of(
         Group::Restart => lines.extend(restart::run(setting, sizes.docs, run, sizes.starts).await?),
         Group::Storm => lines.push(storm::run(setting, sizes.storm_docs, sizes.phones, run).await?),
         Group::Meeting => lines.push(meeting::run(setting, sizes.meeting(), run).await?),
+        Group::Hostile => lines.extend(hostile::run(setting, sizes, run).await?),
+        Group::Memory => lines.extend(memory::run(setting, sizes, run).await?),
         Group::Acknowledged => lines.push(acknowledged::run(setting, sizes.lanes, sizes.ack_seconds, run).await?),
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::line::Workload;
 
@@ -39,6 +39,21 @@ pub struct Sizes {
     /// Starts of each kind (W7)
     #[arg(long, default_value_t = 20)]
     pub starts: usize,
+    /// Phones of the live meeting beside readers that don't read (W8)
+    #[arg(long, default_value_t = 20)]
+    pub attending_hostile: usize,
+    /// Readers that don't read
+    #[arg(long, default_value_t = 50)]
+    pub hostile: usize,
+    /// Documents of the wijk whose server's memory is measured (W9)
+    #[arg(long, default_value_t = 5000)]
+    pub memory_docs: usize,
+    /// Fresh phones that catch up there
+    #[arg(long, default_value_t = 200)]
+    pub catching_up: usize,
+    /// Phones that are connected and quiet there
+    #[arg(long, default_value_t = 2000)]
+    pub idle: usize,
     /// Longest that one system may take for one group of workloads, in seconds
     #[arg(long, default_value_t = 900)]
     pub limit: u64,
@@ -48,6 +63,24 @@ impl Sizes {
     /// See `limit`.
     pub fn limit(&self) -> Duration {
         Duration::from_secs(self.limit)
+    }
+
+    /// The same as words on a command line, for the programs of the peers.
+    pub fn words(&self) -> Vec<String> {
+        let pairs = [
+            ("--docs", self.docs as u64),
+            ("--phones", self.phones as u64),
+            ("--storm-docs", self.storm_docs as u64),
+            ("--attending", self.attending as u64),
+            ("--writers", self.writers as u64),
+            ("--hz", u64::from(self.hz)),
+            ("--seconds", self.seconds),
+            ("--lanes", self.lanes as u64),
+            ("--ack-seconds", self.ack_seconds),
+            ("--starts", self.starts as u64),
+            ("--limit", self.limit),
+        ];
+        pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_string()]).collect()
     }
 
     /// A live meeting.
@@ -70,7 +103,7 @@ pub struct Size {
 }
 
 /// Workloads that share one life of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Group {
     /// W1, W2, W3.
     CatchUp,
@@ -82,11 +115,21 @@ pub enum Group {
     Meeting,
     /// W6.
     Acknowledged,
+    /// W8, ours only.
+    Hostile,
+    /// W9, ours only.
+    Memory,
 }
 
 impl Group {
     /// All of them, in the order in which they are measured.
-    pub const ALL: [Self; 5] = [Self::CatchUp, Self::Restart, Self::Storm, Self::Meeting, Self::Acknowledged];
+    pub const ALL: [Self; 7] =
+        [Self::CatchUp, Self::Restart, Self::Storm, Self::Meeting, Self::Acknowledged, Self::Hostile, Self::Memory];
+
+    /// Its name on a command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
 
     /// Its workloads.
     pub fn workloads(self) -> &'static [Workload] {
@@ -96,6 +139,8 @@ impl Group {
             Self::Storm => &[Workload::W4],
             Self::Meeting => &[Workload::W5],
             Self::Acknowledged => &[Workload::W6],
+            Self::Hostile => &[Workload::W8],
+            Self::Memory => &[Workload::W9],
         }
     }
 
@@ -111,6 +156,8 @@ impl Group {
             Self::Storm => sizes.phones,
             Self::Meeting => sizes.attending,
             Self::Acknowledged => sizes.lanes,
+            Self::Hostile => sizes.attending_hostile,
+            Self::Memory => sizes.idle,
         }
     }
 }

@@ -40,11 +40,6 @@ impl Serving {
         format!("http://{}", self.listen)
     }
 
-    /// The data folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Starts it again after it was stopped or killed, without waiting for it.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ const FUZZ: Suite = Suite {
 
 const SERVER: Suite = Suite {
     name: "server",
-    packages: &["samenspraak-server", "samenspraak-mobile", "samenspraak-tests", "xtask"],
+    packages: &["samenspraak-server", "samenspraak-mobile", "samenspraak-tests", "samenspraak-bench", "xtask"],
     features: &[],
     only: None,
     libraries: &["samenspraak-server", "samenspraak-mobile", "samenspraak-tests"],

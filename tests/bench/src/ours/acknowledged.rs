@@ -127,3 +127,24 @@ fn lost(wijk: &Kept, acknowledged: &[EntryId]) -> Result<usize, Problem> {
     store.close()?;
     Ok(lost)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_folder_does_not_hold_is_counted_as_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = Spec { docs: 2, authors: 2, kept: 2, facilitators: 0, cards: 0, seed: 1 };
+        let wijk = Kept::ensure(folder.path(), spec).unwrap();
+        let mut author = wijk.author(0).unwrap();
+        let subject = SubjectId::from_hex(&wijk.documents_of(0).next().unwrap().subject).unwrap();
+        let there = author.entry_ids(subject).unwrap();
+        assert_eq!(there.len(), crate::documents::CHANGES);
+        assert_eq!(lost(&wijk, &there).unwrap(), 0);
+        let mut writing = author.go_on(subject).unwrap();
+        let never_sent = author.append(&mut writing, "ja ").unwrap();
+        assert_eq!(lost(&wijk, &[there[0], never_sent]).unwrap(), 1);
+    }
+}
