@@ -193,8 +193,9 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     }
     if ended_by == Ended::Asked {
         stop_signal.end_at_once_when_asked_again();
+        // One that begins again doesn't stop for whoever started it, who would kill it after a while.
+        signals::stopping();
     }
-    signals::stopping();
     drop(patrols);
     for task in tasks {
         task.abort();

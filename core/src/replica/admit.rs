@@ -233,9 +233,10 @@ impl Replica {
         for at in order {
             let cursor = cursors.get_mut(at).ok_or(BatchRefusal::Form)?;
             // Looked up once: a document's changes come in a row.
-            let mut salt_of = |subject| match salts.get(&subject) {
-                Some(salt) => Some(*salt),
-                None => lookup.salt(space, subject).inspect(|salt| drop(salts.insert(subject, *salt))),
+            let mut salt_of = |subject| {
+                let salt = salts.get(&subject).copied().or_else(|| lookup.salt(space, subject))?;
+                salts.insert(subject, salt);
+                Some(salt)
             };
             let entry = cursor.next(self.wijk, space, &mut salt_of).ok_or(BatchRefusal::Form)??;
             if let Some(opening) = entry.opening {

@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use samenspraak_core::app::Command;
 use samenspraak_core::gate::Verdict;
@@ -27,9 +28,12 @@ use serde::{Deserialize, Serialize};
 use crate::author::{Author, Planned};
 use crate::documents::SESSION_BEGINS;
 use crate::problem::Problem;
+use crate::serving::Serving;
 
 /// Changes when wijken are made in another way: kept ones of before are not used then.
-const GENERATION: u32 = 1;
+const GENERATION: u32 = 2;
+/// Longest that a server may take to prepare what it keeps for fresh phones.
+const PREPARE_MAX: Duration = Duration::from_secs(120);
 /// Days that went by while the documents were written.
 const DAYS: u32 = 28;
 /// Pushes admitted together: as many as wait for one flush on a busy evening.
@@ -108,22 +112,35 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The wijk of a specification: kept below `base`, made when it isn't there.
+    /// The wijk of a specification: kept below `base`, made when it isn't there, and served once by `program` until that had
+    /// nothing to do any more: what a server prepares for fresh phones is there in every wijk that runs.
     ///
     /// # Errors
     /// When it can't be made.
-    pub fn ensure(base: &Path, spec: Spec) -> Result<Self, Problem> {
+    pub async fn ensure(base: &Path, spec: Spec, program: &Path) -> Result<Self, Problem> {
         let path = base.join(spec.folder());
         if !path.join("manifest.json").exists() {
             let unfinished = base.join(format!("{}.unfinished", spec.folder()));
             if unfinished.exists() {
                 fs::remove_dir_all(&unfinished)?;
             }
-            fs::create_dir_all(&unfinished)?;
-            make(&unfinished, spec)?;
+            let made = tokio::task::block_in_place(|| Self::make(&unfinished, spec))?;
+            let mut serving = Serving::start(program, &made.server_folder()).await?;
+            serving.process.settle(PREPARE_MAX).await;
+            serving.process.stop().await?;
             fs::rename(&unfinished, &path)?;
         }
         Self::open(path, spec)
+    }
+
+    /// Makes a wijk in a new folder.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn make(path: &Path, spec: Spec) -> Result<Self, Problem> {
+        fs::create_dir_all(path)?;
+        make(path, spec)?;
+        Self::open(path.to_owned(), spec)
     }
 
     fn open(path: PathBuf, spec: Spec) -> Result<Self, Problem> {

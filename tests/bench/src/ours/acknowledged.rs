@@ -33,7 +33,7 @@ struct Shared {
 /// When the server fails before it is killed, or its folder can't be opened afterwards.
 pub async fn run(setting: &Setting, lanes: usize, seconds: u64, run: usize) -> Result<Line, Problem> {
     let spec = Spec { docs: lanes, authors: lanes, kept: lanes, facilitators: 0, cards: 1, seed: setting.seed };
-    let kept = Kept::ensure(&setting.base, spec)?;
+    let kept = Kept::ensure(&setting.base, spec, &setting.program).await?;
     let wijk = kept.copy(&setting.copy_place("acknowledged"))?;
     let mut serving = Serving::start(&setting.program, &wijk.server_folder()).await?;
     let mut line = Line::new(Workload::W6, "", SYSTEM, (lanes, lanes), run);
@@ -137,7 +137,7 @@ mod tests {
     fn what_the_folder_does_not_hold_is_counted_as_lost() {
         let folder = tempfile::tempdir().unwrap();
         let spec = Spec { docs: 2, authors: 2, kept: 2, facilitators: 0, cards: 0, seed: 1 };
-        let wijk = Kept::ensure(folder.path(), spec).unwrap();
+        let wijk = Kept::make(&folder.path().join("made"), spec).unwrap();
         let mut author = wijk.author(0).unwrap();
         let subject = SubjectId::from_hex(&wijk.documents_of(0).next().unwrap().subject).unwrap();
         let there = author.entry_ids(subject).unwrap();

@@ -34,7 +34,7 @@ pub async fn run(
     wanted: &[Workload],
     lines: &mut Vec<Line>,
 ) -> Result<(), Problem> {
-    let kept = Kept::ensure(&setting.base, Spec::ordinary(docs, setting.seed))?;
+    let kept = Kept::ensure(&setting.base, Spec::ordinary(docs, setting.seed), &setting.program).await?;
     let wijk = kept.copy(&setting.copy_place("catch-up"))?;
     let serving = Serving::start(&setting.program, &wijk.server_folder()).await?;
     let wants = |workload| wanted.contains(&workload);

@@ -90,7 +90,7 @@ pub async fn run(setting: &Setting, sizes: &Sizes, run: usize) -> Result<Vec<Lin
     let docs = DOCS.min(sizes.docs);
     let cards = size.phones - size.writers;
     let spec = Spec { facilitators: size.writers, cards, ..Spec::ordinary(docs, setting.seed) };
-    let kept = Kept::ensure(&setting.base, spec)?;
+    let kept = Kept::ensure(&setting.base, spec, &setting.program).await?;
     let wijk = kept.copy(&setting.copy_place("hostile"))?;
     let serving = Serving::start(&setting.program, &wijk.server_folder()).await?;
     let (mut drivers, subject) = gather(&serving, &wijk, size).await?;

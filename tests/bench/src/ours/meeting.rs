@@ -55,7 +55,7 @@ pub struct Heard {
 pub async fn run(setting: &Setting, size: Size, run: usize) -> Result<Line, Problem> {
     let cards = size.phones - size.writers;
     let spec = Spec { docs: DOCS, authors: DOCS, kept: 0, facilitators: size.writers, cards, seed: setting.seed };
-    let kept = Kept::ensure(&setting.base, spec)?;
+    let kept = Kept::ensure(&setting.base, spec, &setting.program).await?;
     let wijk = kept.copy(&setting.copy_place("meeting"))?;
     let serving = Serving::start(&setting.program, &wijk.server_folder()).await?;
     let (drivers, subject) = gather(&serving, &wijk, size).await?;

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 20;
 /// # Errors
 /// When a phone doesn't get everything.
 pub async fn run(setting: &Setting, sizes: &Sizes, run: usize) -> Result<Vec<Line>, Problem> {
-    let kept = Kept::ensure(&setting.base, Spec::ordinary(sizes.memory_docs, setting.seed))?;
+    let kept = Kept::ensure(&setting.base, Spec::ordinary(sizes.memory_docs, setting.seed), &setting.program).await?;
     let wijk = kept.copy(&setting.copy_place("memory"))?;
     let serving = Serving::start(&setting.program, &wijk.server_folder()).await?;
     serving.process.settle(super::SETTLE_MAX).await;

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// # Errors
 /// When the server or the phone fails.
 pub async fn run(setting: &Setting, docs: usize, run: usize, repeats: usize) -> Result<Vec<Line>, Problem> {
-    let kept = Kept::ensure(&setting.base, Spec::ordinary(docs, setting.seed))?;
+    let kept = Kept::ensure(&setting.base, Spec::ordinary(docs, setting.seed), &setting.program).await?;
     let wijk = kept.copy(&setting.copy_place("restart"))?;
     let mut serving = Serving::start(&setting.program, &wijk.server_folder()).await?;
     let mut phone = fresh_memory_phone(&wijk, 0)?;

@@ -65,7 +65,7 @@ struct Goal {
 pub async fn run(setting: &Setting, docs: usize, phones: usize, run: usize) -> Result<Line, Problem> {
     let docs = docs.max(phones);
     let spec = Spec { docs, authors: phones, kept: phones, facilitators: 0, cards: 1, seed: setting.seed };
-    let kept = Kept::ensure(&setting.base, spec)?;
+    let kept = Kept::ensure(&setting.base, spec, &setting.program).await?;
     let wijk = kept.copy(&setting.copy_place("storm"))?;
     let serving = Serving::start(&setting.program, &wijk.server_folder()).await?;
     let real = phones.min(REAL_PHONES_MAX);
