@@ -14,6 +14,7 @@ mod error;
 pub mod history;
 pub mod identity;
 mod joined;
+mod loading;
 pub mod moderate;
 pub mod own;
 pub mod people;

@@ -12,6 +12,8 @@ mod again;
 mod built_on;
 mod erase;
 mod fork;
+mod rebuild;
+mod recent;
 mod relay;
 pub mod rows;
 mod runs;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 
 pub use admit::{Admitted, BatchRefusal, News, Outcome, RunBatch};
 pub use again::{erase_again, erased_subjects};
+pub use rebuild::{Rebuilt, rebuild};
 pub use relay::{Lacking, Relayed};
 pub use rows::{EntryRow, Head, Kept, Place, SubjectRow};
 pub use runs::{Hashes, PackedRun, run_entry};
@@ -91,6 +94,7 @@ pub struct Replica {
     waiting_by_device: BTreeMap<DeviceId, usize>,
     /// Rows admitted and not yet committed.
     uncommitted: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    recent: recent::Recent,
 }
 
 impl Replica {
@@ -108,6 +112,7 @@ impl Replica {
             waiting: BTreeMap::new(),
             waiting_by_device: BTreeMap::new(),
             uncommitted: BTreeMap::new(),
+            recent: recent::Recent::default(),
         };
         replica.walk(Table::Meta, keys::CHAIN_HEADS, |replica, row| {
             let (space, device) = keys::parse_chain_head(&row.key)
@@ -233,6 +238,9 @@ impl Replica {
         if !self.uncommitted.is_empty()
             && let Some(value) = self.uncommitted.get(&(table, key.to_vec()))
         {
+            return Ok(value.clone());
+        }
+        if let Some(value) = self.recent.get(table, key) {
             return Ok(value.clone());
         }
         self.store.get(table, key)
@@ -404,7 +412,7 @@ impl Replica {
 
     /// The rows that were taken are durable now.
     pub fn committed(&mut self) {
-        self.uncommitted.clear();
+        self.recent.take(std::mem::take(&mut self.uncommitted));
     }
 }
 

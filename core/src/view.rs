@@ -23,8 +23,8 @@ pub struct DocumentFacts {
     pub person: PersonId,
     /// The entry that began it.
     pub first: EntryId,
-    /// All its entries that count.
-    pub entries: BTreeSet<Place>,
+    /// How often a change of it was found to count since this view was made: when that grows, it reads differently.
+    pub changes: u32,
     /// The contribution it took the place of.
     pub replaces: Option<SubjectId>,
 }
@@ -146,19 +146,15 @@ impl View {
         match (record, person) {
             (Record::Change(change), Some(person)) => {
                 let documents = if kind == Kind::CONTRIBUTION { &mut self.contributions } else { &mut self.meetings };
-                let facts = documents.entry(subject).or_insert(DocumentFacts {
-                    person,
-                    first: id,
-                    entries: BTreeSet::new(),
-                    replaces: None,
-                });
+                let facts =
+                    documents.entry(subject).or_insert(DocumentFacts { person, first: id, changes: 0, replaces: None });
                 if creates {
                     self.replaced.extend(change.replaces.map(|replaced| (subject, replaced)));
                     facts.person = person;
                     facts.first = id;
                     facts.replaces = change.replaces;
                 }
-                facts.entries.insert(place);
+                facts.changes = facts.changes.wrapping_add(1);
             }
             (Record::Voice(voice), Some(person)) => self.voice(subject, id, person, voice),
             (Record::Decision(decision), Some(person)) => {

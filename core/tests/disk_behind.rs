@@ -47,7 +47,7 @@ fn braked(first: Vec<(Table, Vec<u8>)>) -> (DiskOptions, Brake) {
         }
     });
     let options =
-        DiskOptions { first_rows: first, progress, sort_at_once: 300, check_at_once: 0, ..DiskOptions::default() };
+        DiskOptions { first_rows: first, progress, sort_at_once: 300, large_bytes: 0, ..DiskOptions::default() };
     (options, Brake { reached, go })
 }
 

@@ -162,11 +162,14 @@ fn reread(replica: &Replica) -> View {
 
 fn shown(story: &Story, replica: &Replica, view: &View) -> Shown {
     let open = |subject: SubjectId| {
-        let (_, facts) = view.document(subject).unwrap();
-        let bodies = facts.entries.iter().map(|place| {
-            let entry = replica.entry(*place).unwrap().unwrap();
-            let Ok(Some(Record::Change(change))) = decode(entry.kind, entry.kept.body().unwrap()) else { panic!() };
-            (entry.id, change.change)
+        assert!(view.document(subject).is_some());
+        let bodies = replica.entries_of(OPEN, subject).unwrap().into_iter().filter_map(|place| {
+            let entry = replica.entry(place).unwrap().unwrap();
+            let Kept::Present(body) = &entry.kept else { return None };
+            match decode(entry.kind, body) {
+                Ok(Some(Record::Change(change))) => Some((entry.id, change.change)),
+                _ => None,
+            }
         });
         let folded = document::open(bodies.collect());
         assert!(folded.set_aside.is_empty(), "{:?}", folded.set_aside);

@@ -43,6 +43,7 @@ reason-other = de wijk kan dit niet lezen. Probeer het opnieuw.
 server-went-back =
     Let op: de server van je wijk liet minder zien dan hij eerder had bevestigd. Waarschijnlijk is er een oude kopie teruggezet, of
     draaien er twee. Je telefoon bewaart het bewijs en heeft teruggebracht wat ontbrak. Zeg dit tegen het bestuur.
+server-never-went-back = De server van je wijk liet altijd alles zien wat hij had bevestigd.
 server-began-again =
     De server van je wijk is opnieuw begonnen, met een nieuwe sleutel die bij jouw wijk hoort. Je telefoon heeft gekeken wat daar
     ontbrak en bracht dat terug.

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use samenspraak_core::app::{App, Command, CommandError, Reply};
+use samenspraak_core::model::WijkId;
 use samenspraak_core::store::Store;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::client::{Driver, Request};
-use crate::error::ProgramError;
 use access::Access;
 pub use access::LINK_LIFE;
 pub use routes::routes;
@@ -41,30 +41,28 @@ pub struct Board {
 }
 
 impl Board {
-    /// Opens the device and lets it sync with the server at `address`. Pages that wait for changes end when `stopping`
-    /// says so.
-    ///
-    /// # Errors
-    /// When its store can't be read.
-    pub fn start(
-        store: Arc<dyn Store>,
-        address: String,
-        stopping: watch::Receiver<bool>,
-    ) -> Result<Self, ProgramError> {
-        let driver = Driver::open(store)?;
-        let wijk = driver.app().joined().map(|joined| joined.identity().wijk.to_string()).unwrap_or_default();
-        let access = Access::new(wijk.get(..8).unwrap_or_default(), Instant::now());
+    /// Opens the device beside the server, which answers phones meanwhile, and lets it sync with the server at `address`. What
+    /// is asked of it waits until it is open. Pages that wait for changes end when `stopping` says so.
+    #[must_use]
+    pub fn start(wijk: WijkId, store: Arc<dyn Store>, address: String, stopping: watch::Receiver<bool>) -> Self {
+        let access = Access::new(wijk.to_string().get(..8).unwrap_or_default(), Instant::now());
         let (requests, queue) = mpsc::channel(REQUESTS_MAX);
         let (changing, changed) = watch::channel(0);
-        let running = tokio::spawn(driver.stay(address, queue, changing));
-        Ok(Self {
+        let running = tokio::spawn(async move {
+            match tokio::task::spawn_blocking(move || Driver::open(store)).await {
+                Ok(Ok(driver)) => driver.stay(address, queue, changing).await,
+                Ok(Err(error)) => tracing::error!(%error, "the board's device can't be opened: its page shows nothing"),
+                Err(_) => tracing::error!("opening the board's device was broken off"),
+            }
+        });
+        Self {
             requests: Arc::new(Mutex::new(Some(requests))),
             changed,
             stopping,
             access: Arc::new(access),
             running: Arc::new(Mutex::new(Some(running))),
             is_waiting: false,
-        })
+        }
     }
 
     /// A page without a device, while phones refill the server: it says so and nothing else.

@@ -17,7 +17,7 @@ use crate::phone::people::PeopleAction;
 use crate::recover::{self, Recovery};
 use crate::replay::ReplayArgs;
 use crate::wijk::Delivered;
-use crate::{demo, messages, phone, replay, say, serve, verify, wijk};
+use crate::{backup, demo, heal, messages, phone, replay, say, serve, size, verify, wijk};
 
 /// Below the flags of `serve --help`.
 const SERVE_HELP: &str = "\
@@ -121,6 +121,39 @@ enum Top {
     Verify {
         /// Data folder of a wijk or of a phone. Nothing in it is changed.
         folder: PathBuf,
+    },
+    /// Say how large a wijk's data folder is, and of what: spaces, tables, files, months. Nothing in it is changed.
+    Size {
+        /// Data folder of a wijk on which no server runs.
+        folder: PathBuf,
+        /// One JSON object instead of a report.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copy a wijk's folder, also while its server runs; only what is new is written.
+    Backup {
+        /// Data folder of the wijk.
+        folder: PathBuf,
+        /// Folder of the backups; made by the first one.
+        dest: PathBuf,
+        /// Keep this many of the newest backups and take the others away; all are kept if it isn't given.
+        #[arg(long, value_name = "COUNT")]
+        keep: Option<usize>,
+    },
+    /// Rebuild a server's store from what is left after its files were damaged; its phones bring the rest.
+    Heal {
+        /// Data folder of the wijk. Its server must not run.
+        folder: PathBuf,
+    },
+    /// Make a wijk's folder again from a backup.
+    Restore {
+        /// Folder of the backups.
+        dest: PathBuf,
+        /// The new folder.
+        folder: PathBuf,
+        /// Number of the backup; the newest if it isn't given.
+        #[arg(long, value_name = "NUMBER")]
+        backup: Option<u64>,
     },
     /// A phone in the terminal.
     Phone(PhoneArgs),
@@ -277,11 +310,33 @@ fn dispatch(command: Top) -> Result<(), ProgramError> {
     start_log(&LogSettings::from_environment()?);
     match serving {
         Top::Verify { folder } => verify::run(&folder),
+        Top::Size { folder, json } => size::run(&folder, json),
         Top::Wijk { action: WijkAction::New { folder, name, municipality, code, year, buurten, address } } => {
             let directory = directory(name, municipality, &code, year, &buurten)?;
             let made = wijk::found(&folder, directory, &address)?;
             say!("wijk {} made in {}", made.file().wijk, folder.display());
             say!("next: samenspraak serve {0}, and samenspraak invite {0}", folder.display());
+            Ok(())
+        }
+        Top::Backup { folder, dest, keep } => {
+            let made = backup::take(&folder, &dest, keep)?;
+            say!("backup {}: {} files, {} bytes, {} of them new", made.number, made.files, made.bytes, made.new_bytes);
+            say!("It holds the wijk's words and every key in its folder: keep it as safe as the server itself.");
+            if made.kept > 1 {
+                let older = made.kept - 1;
+                say!(
+                    "{older} older ones are kept; words that people erased since may still be in them (--keep takes them away)"
+                );
+            }
+            Ok(())
+        }
+        Top::Heal { folder } => heal::heal(&folder),
+        Top::Restore { dest, folder, backup } => {
+            let restored = backup::restore::restore(&dest, &folder, backup)?;
+            let day = crate::date::date(restored.day);
+            say!("backup {} of {day} restored in {}: {} entries", restored.number, folder.display(), restored.entries);
+            say!("Never serve the old folder again. Phones bring what is missing once this one is served;");
+            say!("when enough of them came: samenspraak wijk refilled {}", folder.display());
             Ok(())
         }
         Top::Wijk { action: WijkAction::RootKey { folder } } => recover::print_root_key(&folder),
@@ -336,7 +391,13 @@ async fn with_network(command: Top) -> Result<(), ProgramError> {
         Top::Phone(args) => phone::run(args).await,
         Top::Demo { folder, address } => demo::make(&folder, &address),
         Top::Replay(args) => replay::run(args).await,
-        Top::Serve(_) | Top::Wijk { .. } | Top::Verify { .. } => Ok(()),
+        Top::Serve(_)
+        | Top::Wijk { .. }
+        | Top::Verify { .. }
+        | Top::Size { .. }
+        | Top::Backup { .. }
+        | Top::Restore { .. }
+        | Top::Heal { .. } => Ok(()),
     }
 }
 

@@ -18,10 +18,13 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::model::WijkId;
-use samenspraak_core::store::disk::{DiskOptions, DiskStore, OpenReport};
+use samenspraak_core::store::disk::{DiskOptions, DiskStore, OnProgress, OpenReport, Progress};
+use samenspraak_core::store::keys::first_rows;
 use samenspraak_core::sync::server::ServerKeys;
 use serde::{Deserialize, Serialize};
 
@@ -425,7 +428,27 @@ pub fn vault(path: &Path) -> FileVault {
 /// When it is in use, damaged, or can't be written.
 pub fn open_disk(path: &Path) -> Result<(DiskStore, OpenReport), ProgramError> {
     make_folder(path).map_err(|source| io_error(path, source))?;
-    Ok(DiskStore::open(path, DiskOptions::default())?)
+    let progress = OnProgress::new(told_each_second(path));
+    Ok(DiskStore::open(path, DiskOptions { first_rows: first_rows(), progress, ..DiskOptions::default() })?)
+}
+
+/// Says in the log how far the opening of a large store is, no more than once a second.
+fn told_each_second(path: &Path) -> impl Fn(Progress) + Send + Sync + 'static {
+    let (store, begun, told) = (path.display().to_string(), Instant::now(), AtomicU64::new(0));
+    move |progress| {
+        let second = begun.elapsed().as_secs();
+        let was_told = told.swap(second, Ordering::Relaxed);
+        if second > was_told || progress == Progress::Ready && second > 0 {
+            match progress {
+                Progress::Reading { done, all } => {
+                    tracing::info!(store, done_mib = done >> 20, all_mib = all >> 20, "reading the journal");
+                }
+                Progress::Indexing { done, all } => tracing::info!(store, done, all, "building the index"),
+                Progress::Checking { done } => tracing::info!(store, done, "checking the index"),
+                Progress::Ready => tracing::info!(store, seconds = second, "the store is ready"),
+            }
+        }
+    }
 }
 
 /// Opens a disk store and says in the log what had to be mended.
@@ -447,6 +470,7 @@ fn say_report(path: &Path, report: &OpenReport) {
         tracing::error!(store = %path.display(), frames, partial, "parts of the journal were lost; rows may be missing");
     }
     if let Some(reason) = &report.index_rebuilt {
-        tracing::info!(store = %path.display(), frames = report.frames, ?reason, "rebuilt the index from the journal");
+        let what = if report.is_behind { "the index is built anew" } else { "rebuilt the index from the journal" };
+        tracing::info!(store = %path.display(), frames = report.frames, ?reason, "{what}");
     }
 }

@@ -6,6 +6,7 @@
 #[macro_use]
 mod say;
 
+pub mod backup;
 pub mod board;
 pub mod cli;
 pub mod client;
@@ -17,8 +18,10 @@ pub mod epoch;
 pub mod erased_log;
 pub mod error;
 pub mod folder;
+pub mod heal;
 pub mod local;
 pub mod messages;
+pub mod patrol;
 pub mod phone;
 pub mod recover;
 pub mod replay;
@@ -26,6 +29,7 @@ pub mod scrub;
 pub mod segments;
 pub mod serve;
 pub mod server_store;
+pub mod size;
 pub mod vault;
 pub mod verify;
 pub mod wijk;

@@ -111,6 +111,8 @@ pub enum Action {
         #[arg(long, value_name = "URL")]
         server: Option<String>,
     },
+    /// What this phone has seen of the wijk's server.
+    Server,
     /// All contributions.
     List,
     /// One contribution with its whole line.
@@ -284,6 +286,10 @@ async fn act(phone: &mut Driver, action: Action) -> Result<(), ProgramError> {
         Action::Poll(action) => poll::run(phone, action),
         Action::Moderate(action) => moderate::run(phone, action).await,
         Action::Notes { action } => notes(phone, action),
+        Action::Server => {
+            print::server(phone);
+            Ok(())
+        }
         Action::Sync { server } => {
             let address = own_address(phone, server)?;
             let before = print::ServerSeen::of(phone);

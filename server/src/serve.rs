@@ -13,6 +13,8 @@ mod metrics;
 mod quota;
 pub(crate) mod requests;
 mod signals;
+mod socket;
+mod stored;
 mod tls;
 pub mod writer;
 
@@ -22,11 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Extension, State, WebSocketUpgrade};
+use axum::extract::{Extension, Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
-use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
 use samenspraak_core::model::WijkId;
 use samenspraak_core::store::StoreError;
 use samenspraak_core::sync::ServerCertificate;
@@ -40,6 +41,7 @@ use crate::config::Settings;
 use crate::epoch::{self, Why};
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which};
+use crate::patrol::Patrols;
 use crate::segments::{Packer, Segments};
 use crate::wijk;
 use connection::Visit;
@@ -117,7 +119,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     let (wijk, certificate) = (folder.wijk()?, server.certificate());
     let certificate_epoch = certificate.epoch;
     let metrics = Arc::new(Metrics::default());
-    metrics.index_rebuilt.set(i64::from(store.opened().index_rebuilt.is_some()));
+    metrics.opened(&store.opened());
     let segments = Segments::open(folder.path(), wijk, server.reader(), store.rows()).map_err(ServerError::from)?;
     let segments = Arc::new(segments);
     let packer = Arc::new(Packer::start(Arc::clone(&segments), server.replica().spaces())?);
@@ -125,7 +127,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     let beside = (Arc::clone(&feed), Arc::clone(&packer), Arc::clone(&metrics));
     let writer = Writer::start(server, folder, Arc::clone(&store), beside)?;
     let board = match &board_store {
-        Some(store) => Board::start(store.rows(), local.clone(), stopping.clone())?,
+        Some(store) => Board::start(wijk, store.rows(), local.clone(), stopping.clone()),
         None => Board::waiting(stopping.clone()),
     };
     let (showing_older, mut shown_older) = watch::channel(false);
@@ -144,6 +146,10 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
         showing_older,
         board,
     });
+    let damage = shared.metrics.damage.clone();
+    let patrols = Patrols::start(Arc::clone(&store), move || {
+        damage.inc();
+    })?;
     folder.set_serving(Some(&local))?;
     say!("samenspraak: wijk {} is served at {local}", folder.file().name);
     if let Some(public) = &settings.public_address {
@@ -170,6 +176,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
         tokio::spawn(release_every(settings.hold, Arc::clone(&shared))),
         tokio::spawn(signals::reload(shared.tls.clone())),
         tokio::spawn(signals::watchdog(Arc::clone(&shared))),
+        tokio::spawn(stored::count_again_and_again(store.uncached(), Arc::clone(&shared.metrics))),
     ];
     listeners.serve(&shared);
     signals::ready();
@@ -186,8 +193,10 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     }
     if ended_by == Ended::Asked {
         stop_signal.end_at_once_when_asked_again();
+        // One that begins again doesn't stop for whoever started it, who would kill it after a while.
+        signals::stopping();
     }
-    signals::stopping();
+    drop(patrols);
     for task in tasks {
         task.abort();
     }
@@ -303,7 +312,7 @@ async fn sync(
     Extension(caller): Extension<Caller>,
     Extension(id): Extension<RequestId>,
     Extension(peer): Extension<axum::extract::ConnectInfo<SocketAddr>>,
-    upgrade: WebSocketUpgrade,
+    request: Request,
 ) -> Response {
     // Behind a proxy this is the first place where it is known who comes.
     let behind_proxy = shared.guests.is_proxy(peer.0.ip());
@@ -314,14 +323,8 @@ async fn sync(
         Err(full) => return full_house(&shared, full),
     };
     let span = tracing::info_span!("connection", request = %id.0);
-    upgrade.max_message_size(FRAME_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX).on_upgrade(move |socket| {
-        let serving = async move {
-            shared.metrics.connected.inc();
-            shared.metrics.connections.inc();
-            connection::run(&shared, socket, visit).await;
-            shared.metrics.connections.dec();
-        };
-        serving.instrument(span)
+    socket::upgrade(request, move |socket| {
+        async move { connection::run(&shared, socket, visit).await }.instrument(span)
     })
 }
 

@@ -56,10 +56,22 @@ impl ServerStore {
         Ok(store)
     }
 
+    /// The disk below.
+    #[must_use]
+    pub fn disk(&self) -> &DiskStore {
+        &self.disk
+    }
+
     /// The rows.
     #[must_use]
     pub fn rows(&self) -> Arc<dyn Store> {
         Arc::clone(&self.rows)
+    }
+
+    /// The rows on the disk, for reading all of them without filling memory with what nobody asks for again.
+    #[must_use]
+    pub fn uncached(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.disk) as Arc<dyn Store>
     }
 
     /// What opening its files found.

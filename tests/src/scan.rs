@@ -3,17 +3,18 @@
 //! A [`Scanner`] reads every file under a folder byte by byte. Where a journal is, it reads every value that stands in it
 //! through the journal's own reader, those included that were deleted or replaced; values of a sealed store are opened with a
 //! key it was given. Wherever the bytes of a document's change begin, raw or in a value, the core's own reader unpacks it,
-//! for there text is deflated or stands in columns. It says where it found eight bytes in a row of what it looks for.
+//! for there text is deflated or stands in columns; what zstd compressed is decompressed. It says where it found eight bytes in a row of what it looks for.
 //!
 //! Must never pass over what it can't read: a sealed store without its key is a panic. That it can find must be shown, in
 //! every test, before it is believed that nothing is there.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ruzstd::decoding::StreamingDecoder;
 use samenspraak_core::gate::change::preflight;
 use samenspraak_core::store::disk::every_value;
 use samenspraak_core::store::sealed::SEAL_ROW;
@@ -28,6 +29,8 @@ pub const WINDOW: usize = 8;
 const AGAIN_MAX: u32 = 200;
 /// How a chunk of automerge begins, whatever it holds.
 const CHUNK: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+/// How something compressed with zstd begins.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Magic, checksum and kind in front of a chunk's length.
 const CHUNK_LEAD: usize = 9;
 
@@ -121,6 +124,17 @@ impl Scanner {
         })
     }
 
+    /// Whether it is in something that zstd compressed: a packed stretch of a log.
+    fn is_in_compressed(&self, bytes: &[u8]) -> bool {
+        let starts = bytes.windows(ZSTD.len()).enumerate().filter(|(_, window)| *window == ZSTD);
+        starts.map(|(at, _)| at).any(|at| {
+            let mut plain = Vec::new();
+            // What begins like it and isn't ends in an error.
+            let read = StreamingDecoder::new(&bytes[at..]).map(|mut decoder| decoder.read_to_end(&mut plain));
+            read.is_ok() && self.is_in(&plain)
+        })
+    }
+
     /// Looks through every file under a folder.
     ///
     /// # Panics
@@ -145,6 +159,9 @@ impl Scanner {
             }
             if self.is_in_changes(&bytes) {
                 found.inside.insert(format!("{}: unpacked", path.display()));
+            }
+            if self.is_in_compressed(&bytes) {
+                found.inside.insert(format!("{}: decompressed", path.display()));
             }
             if path.file_name().is_some_and(|name| name == "00000001.seg") {
                 let store = path.parent().and_then(Path::parent).expect("a journal is in a store");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::entry::Kind;
+use samenspraak_core::gate::limits::PUSH_ENTRIES_MAX;
 use samenspraak_core::model::{Choice, Content, EntryId, Role, SpaceId, SubjectId};
 use samenspraak_core::replica::{EntryRow, Kept, Place};
 use samenspraak_core::store::{Batch, MemoryStore, Store, Table, keys};
@@ -210,4 +211,73 @@ fn a_body_that_the_server_lacks_is_asked_for_and_comes_from_a_phone_that_has_it(
     assert_eq!(of_people(&world, server_entries(&world)), before);
     let store = world.server().replica().store();
     assert!(store.get(Table::Meta, &keys::hole(at.space, at.device, at.seq)).unwrap().is_none());
+}
+
+#[test]
+fn long_chains_that_a_phone_can_cut_nowhere_are_brought_in_pushes_that_the_server_takes_again_and_again() {
+    let mut world = World::with_seed(6);
+    let [mut amina, mut author] = std::array::from_fn(|_| world.join(Role::Resident));
+    synced(&mut world, &mut amina);
+    let question = contribute(&mut world, &mut author, "De brug");
+    synced(&mut world, &mut author);
+    // A push and a full one after it: who reads both in one piece holds one signature for them.
+    for count in [PUSH_ENTRIES_MAX - 100, PUSH_ENTRIES_MAX] {
+        for at in 0..count {
+            let choice = if at % 2 == 0 { Choice::Support } else { Choice::Pass };
+            world.ask(&mut author, Command::Speak { question, choice }).unwrap();
+        }
+        synced(&mut world, &mut author);
+    }
+    synced(&mut world, &mut amina);
+    let before = of_people(&world, server_entries(&world));
+    drop(author);
+    // And what was made of them can be handed on once more, by a phone that has it from the server that was refilled.
+    let card = world.card(Role::Resident);
+    synced(&mut world, &mut amina);
+    let mut holder = amina;
+    for round in 0..2 {
+        world.lose_server();
+        synced(&mut world, &mut holder);
+        let after = of_people(&world, server_entries(&world));
+        for (place, row) in &before {
+            assert_eq!(after.get(place), Some(row), "round {round}");
+        }
+        let refused = world.said.1.iter().filter(|frame| matches!(Frame::decode(frame), Ok(Frame::Refused { .. })));
+        assert_eq!(refused.count(), 0, "round {round}");
+        let longest = said(&world, |frame| matches!(frame, Frame::Push { .. })).into_iter().map(|frame| match frame {
+            Frame::Push { batch, .. } => batch.runs.iter().map(|run| run.entries.len()).max().unwrap_or(0),
+            _ => 0,
+        });
+        assert!(longest.max() > Some(PUSH_ENTRIES_MAX), "or this test shows nothing");
+        if round == 0 {
+            holder = world.join_with(card.clone(), Arc::new(MemoryStore::new()));
+            synced(&mut world, &mut holder);
+        }
+    }
+}
+
+#[test]
+fn closed_spaces_come_back_from_those_who_are_in_them() {
+    let mut world = World::with_seed(7);
+    let [mut one, mut two] = std::array::from_fn(|_| world.join(Role::Board));
+    for _ in 0..3 {
+        synced(&mut world, &mut one);
+        synced(&mut world, &mut two);
+    }
+    let note = Command::WriteNote { space: SpaceId::Board, text: "Alleen voor het bestuur.".into() };
+    world.ask(&mut one, note).unwrap();
+    synced(&mut world, &mut one);
+    synced(&mut world, &mut two);
+    let before = of_people(&world, server_entries(&world));
+    assert!(before.keys().any(|at| at.space == SpaceId::Board));
+    // The one who wrote is gone; a colleague holds it.
+    drop(one);
+    world.lose_server();
+    for _ in 0..2 {
+        synced(&mut world, &mut two);
+    }
+    let after = server_entries(&world);
+    for (place, row) in &before {
+        assert_eq!(after.get(place), Some(row), "{place:?}");
+    }
 }

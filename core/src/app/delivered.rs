@@ -1,7 +1,8 @@
 //! Pieces of the server's log become commits: entries that pass the gate, and the place up to which they were delivered.
 
 use super::erasure::Erasing;
-use super::joined::{encode_sync, is_numbered, sync_key};
+use super::joined::{encode_sync, sync_key};
+use super::loading::{is_numbered, put_number};
 use super::{App, Effect, Then};
 use crate::entry::Kind;
 use crate::gate::Verdict;
@@ -53,7 +54,6 @@ impl App {
             Err(_) => return Err(SessionError::BadEntries),
         };
         let mut placed = admitted.entries.iter();
-        let own_device = joined.key_in(piece.space).id();
         let (mut head, mut rows, mut numbers) = (cursor, Batch::new(), Vec::new());
         let count = piece.lines.len();
         for (at, (line, day, verdict)) in piece.items().enumerate() {
@@ -61,14 +61,15 @@ impl App {
                 PieceLine::Again(id) => (id, true, true),
                 PieceLine::Next(_) => {
                     let outcome = placed.next().ok_or(SessionError::BadEntries)?;
-                    let own = outcome.place.device == own_device;
-                    (outcome.id, false, is_numbered(outcome.kind) || own)
+                    (outcome.id, false, is_numbered(outcome.kind, outcome.creates))
                 }
             };
             let item = LogItem { id, day, verdict, again };
             let key = keys::log_line(piece.space, &epoch, head.next);
             if shown {
-                numbers.push((id, Numbered { number: head.next, day, verdict }));
+                let numbered = Numbered { number: head.next, day, verdict };
+                put_number(&mut rows, id, &numbered);
+                numbers.push((id, numbered));
             }
             head = head.after(&item);
             rows.put(Table::Log, key, encode_line(&item, (at + 1 == count).then_some(&head.hash)));

@@ -70,6 +70,7 @@ impl Identity {
         }
         let mut batch = crate::store::Batch::new();
         batch.put(Table::Meta, IDENTITY_KEY, self.encode());
+        batch.put(Table::Meta, super::loading::QUICK_KEY, [1]);
         Ok(store.commit(&batch)?)
     }
 

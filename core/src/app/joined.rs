@@ -17,12 +17,12 @@ use crate::entry::{Kind, codec::DocumentChange};
 use crate::gate::Verdict;
 use crate::gate::body::{SubjectState, is_membership};
 use crate::model::{Content, EntryId, PersonId, SealedWords, SpaceId, SubjectId};
-use crate::replica::{EntryRow, Kept, News, Outcome, Place, Replica, ReplicaError, Side};
-use crate::store::log::{LogHead, decode_line};
-use crate::store::{Store, Table, keys};
+use crate::replica::{Kept, News, Outcome, Place, Replica, ReplicaError, Side};
+use crate::store::log::LogHead;
+use crate::store::{Store, Table};
 use crate::sync::phone::{Remembered, Session};
 use crate::sync::wire::ReceiptLine;
-use crate::view::{Numbered, View};
+use crate::view::View;
 
 /// Documents kept open: what a person looks at in a minute. One costs about 22 KiB of memory.
 const DOCUMENTS_OPEN_MAX: usize = 64;
@@ -36,6 +36,8 @@ pub(super) fn sync_key(space: SpaceId) -> Vec<u8> {
 struct OpenDocument {
     doc: Automerge,
     folded: BTreeSet<Place>,
+    /// [`DocumentFacts::changes`](crate::view::DocumentFacts) when it was folded.
+    changes: u32,
     set_aside: usize,
 }
 
@@ -61,8 +63,8 @@ pub struct Joined {
     pub(super) duties_due: bool,
     /// Heads of logs that the server signed and could not show later.
     pub(super) broken: Vec<BrokenHistory>,
-    /// Words of contributions as of so many entries, so that a list doesn't open every document again.
-    words: BTreeMap<SubjectId, (usize, Content)>,
+    /// Words of contributions as of so many changes, so that a list doesn't open every document again.
+    words: BTreeMap<SubjectId, (u32, Content)>,
 }
 
 impl Joined {
@@ -95,57 +97,13 @@ impl Joined {
     pub(super) fn load(store: &Arc<dyn Store>) -> Result<Option<Self>, ReplicaError> {
         let Some(identity) = Identity::read(store.as_ref())? else { return Ok(None) };
         let mut joined = Self::new(identity, store)?;
-        let mut wanted = BTreeSet::new();
-        joined.read_entries(&mut wanted)?;
-        joined.read_numbers(&wanted)?;
+        joined.derive()?;
         joined.read_receipts()?;
         joined.read_sync()?;
         joined.read_own()?;
         joined.read_unconfirmed()?;
         joined.broken = history::read(store.as_ref())?;
         Ok(Some(joined))
-    }
-
-    fn read_entries(&mut self, wanted: &mut BTreeSet<EntryId>) -> Result<(), ReplicaError> {
-        let (view, device) = (&mut self.view, self.key.id());
-        // Records of `members` are folded where they belong; answers to secret polls are only this device's own.
-        self.replica.walk(Table::Entry, &[], |replica, row| {
-            let entry =
-                EntryRow::decode(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Entry, cause })?;
-            let Some(place) = Place::decode(&row.key) else { return Ok(()) };
-            if place.space == SpaceId::Members {
-                return Ok(());
-            }
-            if is_numbered(entry.kind) || place.device == device {
-                wanted.insert(entry.id);
-            }
-            if let Kept::Present(body) = &entry.kept
-                && let Ok(Some(record)) = codec::decode(entry.kind, body)
-            {
-                let person = replica.members().person_in(place.space, place.device);
-                view.counts(place, entry.id, entry.kind, entry.subject, person, entry.creates, &record);
-            }
-            Ok(())
-        })
-    }
-
-    fn read_numbers(&mut self, wanted: &BTreeSet<EntryId>) -> Result<(), ReplicaError> {
-        for space in self.replica.spaces() {
-            let mut numbers: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-            let view = &mut self.view;
-            self.replica.walk(Table::Log, &keys::space(space), |_, row| {
-                let (item, _) =
-                    decode_line(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Log, cause })?;
-                let epoch = row.key.get(..row.key.len().saturating_sub(8)).unwrap_or_default().to_vec();
-                let number = numbers.entry(epoch).or_insert(0);
-                if wanted.contains(&item.id) {
-                    view.numbered(item.id, Numbered { number: *number, day: item.day, verdict: item.verdict });
-                }
-                *number += 1;
-                Ok(())
-            })?;
-        }
-        Ok(())
     }
 
     fn read_receipts(&mut self) -> Result<(), ReplicaError> {
@@ -240,9 +198,8 @@ impl Joined {
             }
             let Some(record) = &outcome.record else { continue };
             let person = self.replica.members().person_in(outcome.place.space, outcome.place.device);
-            // Of no other record does the view ask it, and it costs a row.
-            let creates = matches!(record, Record::Change(_)) && outcome_creates(self, outcome);
-            self.view.counts(outcome.place, outcome.id, outcome.kind, outcome.subject, person, creates, record);
+            let Outcome { place, id, kind, subject, creates, .. } = *outcome;
+            self.view.counts(place, id, kind, subject, person, creates, record);
             match record {
                 Record::Voice(voice) => drop(changed.insert(voice.question)),
                 Record::Tally(tally) => drop(changed.insert(tally.question)),
@@ -273,9 +230,7 @@ impl Joined {
         self.view = View::default();
         self.documents.clear();
         self.words.clear();
-        let mut wanted = BTreeSet::new();
-        self.read_entries(&mut wanted)?;
-        self.read_numbers(&wanted)
+        self.derive()
     }
 
     /// The document of a contribution or meeting, opened if it wasn't, with all changes that count; `None` when there is
@@ -285,20 +240,16 @@ impl Joined {
     /// When the store can't be read.
     pub fn document(&mut self, subject: SubjectId) -> Result<Option<&Automerge>, ReplicaError> {
         let Some((_, facts)) = self.view.document(subject) else { return Ok(None) };
-        let known = self.documents.get(&subject);
-        let missing: Vec<Place> = facts
-            .entries
-            .iter()
-            .filter(|place| known.is_none_or(|open| !open.folded.contains(place)))
-            .copied()
-            .collect();
-        if known.is_none() || !missing.is_empty() {
-            let mut bodies = Vec::with_capacity(missing.len());
-            for place in &missing {
-                if let Some(entry) = self.replica.entry(*place)?
+        let (known, changes) = (self.documents.get(&subject), facts.changes);
+        if known.is_none_or(|open| open.changes != changes) {
+            let (mut missing, mut bodies) = (Vec::new(), Vec::new());
+            for place in self.replica.entries_of(SpaceId::Open, subject)? {
+                if known.is_none_or(|open| !open.folded.contains(&place))
+                    && let Some(entry) = self.replica.entry(place)?
                     && let Kept::Present(body) = &entry.kept
                     && let Ok(Some(Record::Change(DocumentChange { change, .. }))) = codec::decode(entry.kind, body)
                 {
+                    missing.push(place);
                     bodies.push((entry.id, change));
                 }
             }
@@ -313,10 +264,12 @@ impl Joined {
             let entry = self.documents.entry(subject).or_insert_with(|| OpenDocument {
                 doc: Automerge::new(),
                 folded: BTreeSet::new(),
+                changes,
                 set_aside: 0,
             });
             entry.doc = folded.doc;
             entry.folded.extend(missing);
+            entry.changes = changes;
             entry.set_aside += folded.set_aside.len();
         }
         Ok(self.documents.get(&subject).map(|open| &open.doc))
@@ -328,15 +281,15 @@ impl Joined {
     /// When the store can't be read.
     pub fn words(&mut self, subject: SubjectId) -> Result<Option<Content>, ReplicaError> {
         let Some((Kind::CONTRIBUTION, facts)) = self.view.document(subject) else { return Ok(None) };
-        let entries = facts.entries.len();
+        let changes = facts.changes;
         if let Some((known, content)) = self.words.get(&subject)
-            && *known == entries
+            && *known == changes
         {
             return Ok(Some(content.clone()));
         }
         let Some(doc) = self.document(subject)? else { return Ok(None) };
         let content = document::contribution::read(doc);
-        self.words.insert(subject, (entries, content.clone()));
+        self.words.insert(subject, (changes, content.clone()));
         Ok(Some(content))
     }
 
@@ -345,27 +298,6 @@ impl Joined {
     pub fn set_aside(&self, subject: SubjectId) -> usize {
         self.documents.get(&subject).map_or(0, |open| open.set_aside)
     }
-}
-
-/// Kinds whose number and day in the server's log are shown.
-pub(super) fn is_numbered(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::CONTRIBUTION
-            | Kind::MEETING
-            | Kind::DECISION
-            | Kind::TOMBSTONE
-            | Kind::SEALED
-            | Kind::DROPPED
-            | Kind::ANSWER
-            | Kind::TALLY
-            | Kind::RULING
-    )
-}
-
-fn outcome_creates(joined: &Joined, outcome: &Outcome) -> bool {
-    let row = joined.replica.subject(outcome.place.space, outcome.subject).ok().flatten();
-    row.and_then(|row| row.creator) == Some((outcome.place.device, outcome.place.seq))
 }
 
 pub(super) fn encode_receipt_line(line: &ReceiptLine) -> Vec<u8> {

@@ -120,14 +120,29 @@ impl Joined {
     /// # Errors
     /// When the store can't be read.
     pub fn contributions(&mut self) -> Result<Vec<ContributionItem>, ReplicaError> {
+        let items = self.contribution_order().into_iter().map(|subject| self.contribution(subject));
+        items.filter_map(Result::transpose).collect()
+    }
+
+    /// The same contributions by id alone, in the same order: opens no document, however many there are. A screen asks for the
+    /// [`Joined::contribution`]s that it shows.
+    #[must_use]
+    pub fn contribution_order(&self) -> Vec<SubjectId> {
         let mut subjects: Vec<(SubjectId, EntryId)> =
             self.view.contributions().map(|(subject, facts)| (subject, facts.first)).collect();
         subjects.retain(|(subject, _)| self.is_shown(*subject));
         subjects.sort_by_key(|(subject, first)| {
             (self.view.number_of(*first).map_or(u64::MAX, |numbered| numbered.number), *subject)
         });
-        let items = subjects.into_iter().map(|(subject, _)| self.item(subject));
-        items.filter_map(Result::transpose).collect()
+        subjects.into_iter().map(|(subject, _)| subject).collect()
+    }
+
+    /// One contribution as a list shows it, whether it is hidden or not; `None` when it isn't here or was erased.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn contribution(&mut self, subject: SubjectId) -> Result<Option<ContributionItem>, ReplicaError> {
+        self.item(subject)
     }
 
     /// Whether this device exists twice, as the server has seen.
@@ -270,12 +285,18 @@ impl Joined {
 
     /// How far this device's entries about a subject got: the least far of them. `None` when it wrote none.
     fn own_state(&self, subject: SubjectId) -> Result<Option<OwnState>, ReplicaError> {
-        let Some((_, facts)) = self.view.document(subject) else { return Ok(None) };
+        let Some((kind, facts)) = self.view.document(subject) else { return Ok(None) };
+        // Most of a list is somebody else's, and nobody else writes in that.
+        if kind == Kind::CONTRIBUTION && facts.person != self.person() {
+            return Ok(None);
+        }
         let device = self.key.id();
         let mut least: Option<OwnState> = None;
-        for place in facts.entries.iter().filter(|place| place.device == device) {
-            let Some(entry) = self.replica.entry(*place)? else { continue };
-            let state = self.entry_state(*place, entry.id, &entry.kept);
+        for place in self.replica.entries_of(SpaceId::Open, subject)?.into_iter().filter(|at| at.device == device) {
+            let Some(entry) = self.replica.entry(place)?.filter(|entry| matches!(entry.kept, Kept::Present(_))) else {
+                continue;
+            };
+            let state = self.entry_state(place, entry.id, &entry.kept);
             least = match (least, state) {
                 (Some(a), Some(b)) => Some(if distance(b) < distance(a) { b } else { a }),
                 (a, b) => a.or(b),

@@ -2,6 +2,7 @@
 
 use super::entropy::Entropy;
 use super::identity::{IDENTITY_KEY, SERVER_BYTES_MAX};
+use super::loading::QUICK_KEY;
 use super::{App, Command, CommandError, Effect, INVITE_COUNT_MAX, Identity, Joined, Reply, Then};
 use crate::document::meeting::MeetingEdit;
 use crate::document::{contribution, meeting};
@@ -54,6 +55,7 @@ impl App {
         if let Some((mut joined, reply)) = begins {
             let mut batch = joined.replica.take_rows();
             batch.put(Table::Meta, IDENTITY_KEY, joined.identity.encode());
+            batch.put(Table::Meta, QUICK_KEY, [1]);
             self.commit(batch, Then::Joined { id, joined: Box::new(joined), reply }, effects);
             return Ok(());
         }

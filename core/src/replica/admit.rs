@@ -42,6 +42,8 @@ pub struct Outcome {
     pub subject: SubjectId,
     /// Whether its body counts.
     pub verdict: Verdict,
+    /// Whether its body opens its subject.
+    pub creates: bool,
     /// New here, known before, or asked again because what it waited for came.
     pub news: News,
     /// What it says, if it counts and is news.
@@ -230,7 +232,12 @@ impl Replica {
             if batch.order.is_empty() { Box::new(run_after_run) } else { Box::new(given) };
         for at in order {
             let cursor = cursors.get_mut(at).ok_or(BatchRefusal::Form)?;
-            let mut salt_of = |subject| salts.get(&subject).copied().or_else(|| lookup.salt(space, subject));
+            // Looked up once: a document's changes come in a row.
+            let mut salt_of = |subject| {
+                let salt = salts.get(&subject).copied().or_else(|| lookup.salt(space, subject))?;
+                salts.insert(subject, salt);
+                Some(salt)
+            };
             let entry = cursor.next(self.wijk, space, &mut salt_of).ok_or(BatchRefusal::Form)??;
             if let Some(opening) = entry.opening {
                 salts.insert(entry.header.subject, opening.seed.salt());
@@ -314,6 +321,7 @@ fn place(
                 kind,
                 subject,
                 verdict,
+                creates: row.creates,
                 news: News::Known,
                 record: None,
             });
@@ -335,12 +343,13 @@ fn place(
         header_allows(txn, space, device, kind, &judged)?;
     }
     let (kept, record) = keep(txn, &entry, judged, &mut wakes)?;
+    let creates = entry.opening.is_some();
     let row = EntryRow {
         id: entry.id,
         kind,
         subject,
         body_hash: entry.header.body_hash,
-        creates: entry.opening.is_some(),
+        creates,
         kept,
         signature,
         extra: entry.header.extra,
@@ -353,13 +362,16 @@ fn place(
         // One whose subject was taken didn't make its row: an erasure must find it all the same.
         if entry.opening.is_none() || verdict == Verdict::Refused(Reason::SubjectTaken) {
             txn.put(Table::Subject, keys::subject_entry(space, subject, device, seq), Vec::new());
+            if kind == Kind::TOMBSTONE {
+                txn.put(Table::Subject, keys::subject_tombstone(space, subject, device, seq), Vec::new());
+            }
             note_kind(txn, space, subject, kind, &mut wakes)?;
         }
     }
     if let Some(Record::Tombstone(tombstone)) = &record {
         erase::erase(txn, at, tombstone, &mut wakes)?;
     }
-    admitted.entries.push(Outcome { place: at, id: entry.id, kind, subject, verdict, news, record });
+    admitted.entries.push(Outcome { place: at, id: entry.id, kind, subject, verdict, creates, news, record });
     standing::turn(txn, admitted, &mut wakes)?;
     if is_document(kind) && built_on::concerns(txn, space, subject)? {
         built_on::settle(txn, space, subject, admitted, &mut wakes)?;

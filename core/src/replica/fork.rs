@@ -53,6 +53,7 @@ impl Replica {
             batch.delete(Table::Pending, at.encode());
             batch.delete(Table::Meta, keys::hole(space, device, seq));
             batch.delete(Table::Subject, keys::subject_entry(space, row.subject, device, seq));
+            batch.delete(Table::Subject, keys::subject_tombstone(space, row.subject, device, seq));
             let is_creator = |subject: super::SubjectRow| subject.creator == Some((device, seq));
             if row.creates && self.subject(space, row.subject)?.is_some_and(is_creator) {
                 batch.delete(Table::Subject, keys::subject(space, row.subject));

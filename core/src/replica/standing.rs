@@ -166,7 +166,8 @@ pub(super) fn subject_waits(
 }
 
 pub(super) fn outcome(at: Place, row: &EntryRow, verdict: Verdict, record: Option<Record>) -> Outcome {
-    Outcome { place: at, id: row.id, kind: row.kind, subject: row.subject, verdict, news: News::Again, record }
+    let EntryRow { id, kind, subject, creates, .. } = *row;
+    Outcome { place: at, id, kind, subject, verdict, creates, news: News::Again, record }
 }
 
 fn set_subject(txn: &mut Txn<'_>, at: Place, row: &EntryRow, verdict: Verdict) -> Result<(), BatchRefusal> {

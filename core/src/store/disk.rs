@@ -13,10 +13,11 @@
 //! from the journal; when it cannot be built the index is kept in memory.
 //!
 //! Must never acknowledge what is not flushed, cut what is known to be acknowledged, or answer with other bytes than went in.
-//! Limits: commits and reads wait while it rebuilds its index: one pass over the journal and one over the rows, some 3 s for
-//! 500,000. Every segment is an open file; a last segment that vanishes as a whole after a crash cannot be noticed. Bytes that
-//! rot in the very last flush before a crash look like a torn tail and are cut, reported as such. Next: `frame` for the bytes, `replay` for what counts
-//! as damage, `scrub` for erasing.
+//! A large store opens in stages: see [`DiskOptions::first_rows`], and `core/docs/decisions/0012` for what waits for what.
+//! Limits: when the index goes wrong in use, commits and reads wait while it is built anew. Every segment is an open file; a last
+//! segment that vanishes as a whole after a crash cannot be noticed. Bytes that rot in the very last flush before a crash look
+//! like a torn tail and are cut, reported as such. Next: `frame` for the bytes, `walk` for what counts as damage, `salvage` for
+//! what becomes of it, `scrub` for erasing.
 
 mod behind;
 mod files;
@@ -27,6 +28,7 @@ mod index;
 mod journal;
 mod manifest;
 mod open;
+mod patrol;
 mod read;
 mod rebuild;
 mod replay;
@@ -49,9 +51,10 @@ pub use files::{Files, LockGuard, LockMode, RealFiles, StoreFile};
 pub use frame::StoreId;
 use frame::{EncodedBatch, Location, index_key};
 use group::Group;
-use index::{Early, Index, IndexFailed, SledIndex};
+use index::{Index, IndexFailed, SledIndex};
 use journal::{IndexChange, Journal};
 use manifest::Manifest;
+pub use patrol::{Patrol, Patrolled};
 use read::{ReadFault, bounds, read_row};
 use rebuild::Collector;
 pub use replay::Damage;
@@ -82,15 +85,15 @@ pub struct DiskOptions {
     pub first_rows: Vec<(Table, Vec<u8>)>,
     /// Called while the store opens, and after that until the index is built or checked.
     pub progress: OnProgress,
-    /// Up to so many changes are sorted in memory while the index is built; what is more needs files, and counts as large.
-    /// Only tests have a reason to change it.
+    /// Up to so many changes are sorted in memory while the index is built; what is more needs files. Only tests have a reason
+    /// to change it.
     pub sort_at_once: usize,
-    /// An index of more rows than this is checked behind the store after a clean close. Only tests have a reason to change it.
-    pub check_at_once: u64,
+    /// A journal longer than this is large: its index is built or checked behind the store. Only tests have a reason to change it.
+    pub large_bytes: u64,
 }
 
-/// An index of so many rows is compared with what it held before the store opens, in some 20 ms; a larger one behind it.
-const CHECK_AT_ONCE_ROWS_MAX: u64 = 50_000;
+/// Up to this length, 16 MiB, a journal is read and its index built or checked in some 200 ms, before the store opens.
+pub const LARGE_BYTES: u64 = 16 * 1024 * 1024;
 
 impl Default for DiskOptions {
     fn default() -> Self {
@@ -101,7 +104,7 @@ impl Default for DiskOptions {
             first_rows: Vec::new(),
             progress: OnProgress::default(),
             sort_at_once: sort::AT_ONCE_MAX,
-            check_at_once: CHECK_AT_ONCE_ROWS_MAX,
+            large_bytes: LARGE_BYTES,
         }
     }
 }
@@ -168,6 +171,8 @@ pub struct DiskStore {
     generations: AtomicU64,
     /// Held by the one that scrubs; taken before the others.
     scrubbing: Mutex<()>,
+    /// How often the index was built anew while the store was open.
+    rebuilds: AtomicU64,
     /// The journal was found damaged while running: no use in reading all of it again at every wrong value.
     journal_damaged: AtomicBool,
     closed: AtomicBool,
@@ -246,6 +251,12 @@ impl DiskStore {
     #[must_use]
     pub fn store_id(&self) -> StoreId {
         self.store_id
+    }
+
+    /// How often the index was set aside and built anew since the store was opened: sled or its files went wrong.
+    #[must_use]
+    pub fn index_rebuilds(&self) -> u64 {
+        self.rebuilds.load(Ordering::Relaxed)
     }
 
     /// Stops cleanly: what was committed is durable already; this lets the next opening trust the index. Commits and reads
@@ -331,21 +342,16 @@ impl DiskStore {
     /// Builds the index anew from the journal.
     fn rebuild(&self, journal: &Journal, state: &mut State) -> Result<(), StoreError> {
         let options = &self.options;
-        let mut collector = Collector::new(
-            &journal.dir,
-            &journal.segments,
-            &self.index_root,
-            options.sort_at_once,
-            Early::default(),
-            &options.progress,
-        );
+        let never = AtomicBool::new(false);
+        let sorting = (self.index_root.as_path(), options.sort_at_once);
+        let mut collector = Collector::new(&journal.dir, &journal.segments, sorting, &options.progress, &never);
         let read = walk(&journal.dir, &journal.segments, Until::RunningTo(journal.end), &[], &mut collector);
         if matches!(read, Err(StoreError::Damaged { .. })) {
             self.journal_damaged.store(true, Ordering::Relaxed);
         }
         read?;
+        self.rebuilds.fetch_add(1, Ordering::Relaxed);
         let generation = self.generations.fetch_add(1, Ordering::SeqCst) + 1;
-        let never = AtomicBool::new(false);
         let built = collector.finish().build(&self.index_root, generation, &options.progress, &never);
         let index = built.map_err(|IndexFailed| {
             let source = std::io::Error::other("rows could not be sorted");
@@ -488,107 +494,4 @@ impl Store for DiskStore {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
-mod tests {
-    use super::*;
-
-    fn store_of(dir: &Path, count: u8) -> DiskStore {
-        let (store, _) = DiskStore::open(dir, DiskOptions::default()).unwrap();
-        for number in 0..count {
-            let mut batch = Batch::new();
-            batch.put(Table::Entry, [number + 1], [number; 20]);
-            store.commit(&batch).unwrap();
-        }
-        store
-    }
-
-    fn place(store: &DiskStore, key: u8) -> Location {
-        store.state().index.get(&index_key(Table::Entry, &[key])).unwrap().unwrap()
-    }
-
-    fn mislead(store: &DiskStore, key: u8, at: Location) {
-        store.state_mut().index.apply(&[(index_key(Table::Entry, &[key]), Some(at))]).unwrap();
-    }
-
-    #[test]
-    fn an_index_that_points_elsewhere_is_set_aside_and_the_right_value_comes_back() {
-        let root = tempfile::tempdir().unwrap();
-        let store = store_of(root.path(), 5);
-        let right = place(&store, 1);
-        let wrong = [
-            place(&store, 2),
-            Location { segment: 9, ..right },
-            Location { offset: right.offset + 1, ..right },
-            Location { offset: u32::MAX, ..right },
-            Location { length: u32::MAX, ..right },
-            Location { length: right.length - 1, ..right },
-            Location { length: right.length + 1, ..right },
-            Location { crc: right.crc ^ 1, ..right },
-        ];
-        for (count, at) in (2..).zip(wrong) {
-            mislead(&store, 1, at);
-            if count % 2 == 0 {
-                assert_eq!(store.get(Table::Entry, &[1]).unwrap(), Some(vec![0; 20]));
-            } else {
-                assert_eq!(store.scan(Table::Entry, &[], None, 9).unwrap().len(), 5);
-            }
-            assert_eq!(store.state().generation, count, "one new generation each time");
-            assert_eq!(place(&store, 1), right);
-        }
-        assert_eq!(index::generations(root.path()), [9], "old generations are gone");
-    }
-
-    #[test]
-    fn a_scrub_leaves_an_index_that_is_right_at_once() {
-        let root = tempfile::tempdir().unwrap();
-        let store = store_of(root.path(), 9);
-        let mut batch = Batch::new();
-        batch.delete(Table::Entry, [1]);
-        store.commit(&batch).unwrap();
-        store.scrub().unwrap();
-        assert_eq!(store.scan(Table::Entry, &[], None, 9).unwrap().len(), 8);
-        assert_eq!(store.state().generation, 2, "the scrub's, and no other after it");
-        store.scrub().unwrap();
-        assert_eq!(store.state().generation, 2, "nothing was dead any more");
-    }
-
-    #[test]
-    fn without_sled_the_index_is_kept_in_memory() {
-        let root = tempfile::tempdir().unwrap();
-        let not_a_folder = root.path().join("file");
-        std::fs::write(&not_a_folder, b"").unwrap();
-        for life in 0..3_u8 {
-            let options = DiskOptions { index_root: Some(not_a_folder.clone()), ..DiskOptions::default() };
-            let (store, report) = DiskStore::open(&root.path().join("store"), options).unwrap();
-            assert!(report.index_in_memory);
-            assert_eq!(store.scan(Table::Entry, &[], None, 9).unwrap().len(), usize::from(life));
-            let mut batch = Batch::new();
-            batch.put(Table::Entry, [life + 1], [1]);
-            store.commit(&batch).unwrap();
-            store.scrub().unwrap();
-            assert_eq!(store.get(Table::Entry, &[life + 1]).unwrap(), Some(vec![1]));
-            store.close().unwrap();
-        }
-    }
-
-    #[test]
-    fn when_the_journal_is_damaged_too_an_answer_is_an_error_and_words_are_still_taken() {
-        let root = tempfile::tempdir().unwrap();
-        let store = store_of(root.path(), 3);
-        let at = place(&store, 2);
-        let segment = root.path().join("journal").join(segment_name(1));
-        let mut bytes = std::fs::read(&segment).unwrap();
-        bytes[at.offset as usize + 15] ^= 1;
-        std::fs::write(&segment, bytes).unwrap();
-        assert!(matches!(store.get(Table::Entry, &[2]), Err(StoreError::Damaged { .. })));
-        assert_eq!(store.get(Table::Entry, &[3]).unwrap(), Some(vec![2; 20]));
-        store.state_mut().index = Index::Gone;
-        let mut batch = Batch::new();
-        batch.put(Table::Entry, [9], [1]);
-        store.commit(&batch).unwrap();
-        assert!(matches!(store.get(Table::Entry, &[9]), Err(StoreError::Damaged { .. })));
-        drop(store);
-        let (readable, found) = DiskStore::open_read_only(root.path()).unwrap();
-        assert_eq!((found.damage.len(), readable.get(Table::Entry, &[9]).unwrap()), (1, Some(vec![1])));
-    }
-}
+mod tests;

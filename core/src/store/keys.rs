@@ -1,9 +1,10 @@
 //! How keys of rows are built. Numbers are big-endian, so that rows come in the order of their numbers; ids have fixed
 //! lengths and spaces are never the beginning of another, so that no two keys of different things can be equal.
 
+use super::Table;
 use super::log::Epoch;
 use crate::gate::Verdict;
-use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
+use crate::model::{DeviceId, EntryId, PersonId, SpaceId, SubjectId};
 
 fn join(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
@@ -44,6 +45,17 @@ pub fn after(prefix: &[u8]) -> Vec<u8> {
     vec![0xff; super::KEY_BYTES_MAX]
 }
 
+/// The rows that replicas, servers and phones read when they open, as tables and beginnings of keys: small facts, what waits,
+/// and the entries of all spaces but the large one. A store that opens in stages answers them first.
+#[must_use]
+pub fn first_rows() -> Vec<(Table, Vec<u8>)> {
+    let whole = [Table::Meta, Table::Pending, Table::Held, Table::Own].map(|table| (table, Vec::new()));
+    let spaces = [SpaceId::Members, SpaceId::Board, SpaceId::Inbox, SpaceId::Ballot].map(space);
+    // Of spaces with an id, all: their keys begin with the number alone.
+    let with_ids = [SpaceId::Circle([0; 16]), SpaceId::Own(PersonId::new([0; 16]))].map(|one| space(one)[..1].to_vec());
+    whole.into_iter().chain(spaces.into_iter().chain(with_ids).map(|prefix| (Table::Entry, prefix))).collect()
+}
+
 /// Row of a subject in `Table::Subject`.
 #[must_use]
 pub fn subject(space: SpaceId, subject: SubjectId) -> Vec<u8> {
@@ -75,6 +87,29 @@ pub fn subject_kind(space: SpaceId, subject: SubjectId, kind: u64) -> Vec<u8> {
 #[must_use]
 pub fn subject_kinds(space: SpaceId, subject: SubjectId) -> Vec<u8> {
     join(&[&space.to_bytes(), subject.as_bytes(), &[3]])
+}
+
+/// Row that says that a tombstone is about a subject, in `Table::Subject`: so that what was taken back is found without
+/// reading everything that was written about it.
+#[must_use]
+pub fn subject_tombstone(space: SpaceId, subject: SubjectId, device: DeviceId, seq: u64) -> Vec<u8> {
+    join(&[&space.to_bytes(), subject.as_bytes(), &[TOMBSTONE], device.as_bytes(), &seq.to_be_bytes()])
+}
+
+/// The byte behind a subject that rows of [`subject_tombstone`] have.
+const TOMBSTONE: u8 = 4;
+
+/// The subject of any row of `Table::Subject` in a space, and whether it is a row of [`subject_tombstone`].
+#[must_use]
+pub fn parse_any_subject(space: SpaceId, key: &[u8]) -> Option<(SubjectId, bool)> {
+    let (subject, form) = key.strip_prefix(space.to_bytes().as_slice())?.split_first_chunk::<16>()?;
+    Some((SubjectId::new(*subject), form.first() == Some(&TOMBSTONE)))
+}
+
+/// Where the rows of `Table::Subject` begin that are about a subject and say neither what it is nor what is about it.
+#[must_use]
+pub fn subject_rest(space: SpaceId, subject: SubjectId) -> Vec<u8> {
+    join(&[&space.to_bytes(), subject.as_bytes(), &[2]])
 }
 
 /// The beginning of all rows of [`subject_entry`] of one subject.
@@ -158,6 +193,12 @@ pub fn hole(space: SpaceId, device: DeviceId, seq: u64) -> Vec<u8> {
 #[must_use]
 pub fn holes(space: SpaceId) -> Vec<u8> {
     join(&[b"hole/", &space.to_bytes()])
+}
+
+/// Row that says where an entry stands in the server's log, in a phone's `Table::Meta`: for entries whose day is shown.
+#[must_use]
+pub fn shown_number(id: EntryId) -> Vec<u8> {
+    join(&[b"number/", id.as_bytes()])
 }
 
 /// Row of a chain's head in `Table::Meta`.

@@ -49,6 +49,8 @@ const SEGMENT: Extent = Extent {
     bytes_target: SEGMENT_BODY_BYTES_MAX - 2 * PUSH_BYTES_MAX,
     bytes_max: SEGMENT_BODY_BYTES_MAX,
 };
+/// What is packed at the beginning of a log: short, so that a fresh phone has something to show at once.
+const FIRST_SEGMENT: Extent = Extent { items_target: 512, ..SEGMENT };
 
 /// Why a piece can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -237,7 +239,7 @@ impl PieceReader {
     /// # Errors
     /// When it can't be read.
     pub fn read_segment(&self, space: SpaceId, from: u64, until: u64) -> Result<Option<(Read, bool)>, PieceError> {
-        self.read_within(space, from, until, SEGMENT)
+        self.read_within(space, from, until, if from == 0 { FIRST_SEGMENT } else { SEGMENT })
     }
 
     fn read_within(

@@ -1,6 +1,6 @@
 //! Segments: long pieces of a log, packed so small that a fresh phone is sent stored bytes.
 //!
-//! A segment says the same as a [`Piece`](super::wire::Piece), with everything left out that the receiver computes anyway:
+//! A segment says the same as a [`Piece`], with everything left out that the receiver computes anyway:
 //! links, ids of subjects, actors, sequence numbers, checksums, hashes of changes that stand in the same segment. What is
 //! left is sorted into columns of one kind each (`columns`), and the whole is compressed with zstd. Unpacking gives plain runs
 //! that pass the gate like any other; automerge's loader never sees a segment.

@@ -53,6 +53,12 @@ pub(super) fn server_news(before: &ServerSeen, phone: &Driver) {
     }
 }
 
+/// Whether the server ever showed less than it had confirmed.
+pub(super) fn server(phone: &Driver) {
+    let name = if ServerSeen::of(phone).broken > 0 { "server-went-back" } else { "server-never-went-back" };
+    say!("{}", messages::text(name));
+}
+
 /// The name of a reason in the message file.
 pub(crate) fn reason_name(reason: Reason) -> &'static str {
     match reason {

@@ -1,13 +1,12 @@
 //! One connection: frames in, answers out, and pieces of the logs it follows.
 //!
 //! There is no queue per connection: what a slow phone hasn't read stays in the log, and the next piece is read when the
-//! last one is on the line. So a slow reader costs one piece of memory, whatever it is behind.
+//! last one is on the line. So a slow reader costs little memory, whatever it is behind (`socket` says how little).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use samenspraak_core::model::SpaceId;
 use samenspraak_core::replica::RunBatch;
 use samenspraak_core::store::log::LogHead;
@@ -20,7 +19,9 @@ use super::Shared;
 use super::feed::Next;
 use super::guests::{AddressPlace, Guest};
 use super::limits::PROOF_BYTES_MAX;
+use super::metrics::Metrics;
 use super::quota::{Reserved, Stranger};
+use super::socket::{Message, Socket};
 use crate::client::entropy;
 
 /// How long one frame may take to leave: a phone slower than this is told to come back.
@@ -53,9 +54,26 @@ impl Visit {
     }
 }
 
+/// Counts a connection for as long as it is open, however it ends.
+struct Open<'m>(&'m Metrics);
+
+impl<'m> Open<'m> {
+    fn count(metrics: &'m Metrics) -> Self {
+        metrics.connected.inc();
+        metrics.connections.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
+}
+
 struct Connection<'s> {
     shared: &'s Shared,
-    socket: WebSocket,
+    socket: Socket,
     visit: Visit,
     session: Session,
     followed: BTreeMap<SpaceId, Followed>,
@@ -71,7 +89,8 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn run(shared: &Shared, socket: WebSocket, visit: Visit) {
+pub(super) async fn run(shared: &Shared, socket: Socket, visit: Visit) {
+    let _open = Open::count(&shared.metrics);
     let (session, hello) = Session::begin(shared.wijk, shared.certificate.clone(), entropy());
     let mut connection = Connection { shared, socket, visit, session, followed: BTreeMap::new() };
     let reason = match connection.send(&hello).await {
@@ -79,9 +98,8 @@ pub(super) async fn run(shared: &Shared, socket: WebSocket, visit: Visit) {
         Err(reason) => reason,
     };
     tracing::debug!(reason, "connection ended");
-    let close = CloseFrame { code: close_code::NORMAL, reason: reason.into() };
     // The other side may be gone already.
-    let _ = timeout(Duration::from_secs(1), connection.socket.send(Message::Close(Some(close)))).await;
+    let _ = timeout(Duration::from_secs(1), connection.socket.close(reason)).await;
 }
 
 impl Connection<'_> {

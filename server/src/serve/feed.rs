@@ -74,12 +74,14 @@ impl Feed {
             }
             kept.erasures
         };
-        if let Some((bytes, head)) = self.segments.frame(space, from) {
-            return Ok(Some(Next { bytes: bytes.into(), head }));
-        }
-        let until = self.segments.next_after(space, from).unwrap_or(u64::MAX);
-        let Some(read) = self.reader.read_until(space, from, until)? else { return Ok(None) };
-        let next = Next { bytes: Frame::Piece(read.piece).encode().into(), head: read.head };
+        let next = match self.segments.frame(space, from) {
+            Some((bytes, head)) => Next { bytes: bytes.into(), head },
+            None => {
+                let until = self.segments.next_after(space, from).unwrap_or(u64::MAX);
+                let Some(read) = self.reader.read_until(space, from, until)? else { return Ok(None) };
+                Next { bytes: Frame::Piece(read.piece).encode().into(), head: read.head }
+            }
+        };
         let mut kept = self.kept();
         if kept.erasures == erasures {
             if kept.bytes + next.bytes.len() > KEPT_BYTES_MAX {

@@ -17,6 +17,7 @@ use samenspraak_core::model::SpaceId;
 
 use super::Shared;
 use super::metrics::{CONTENT_TYPE, resident_bytes};
+use super::writer::BUSY_MAX;
 
 /// The logs that every wijk has.
 const SPACES: [SpaceId; 5] = [SpaceId::Members, SpaceId::Open, SpaceId::Inbox, SpaceId::Board, SpaceId::Ballot];
@@ -32,7 +33,7 @@ pub(super) fn not_ready(shared: &Shared) -> Option<String> {
     if *shared.stopping.borrow() {
         return Some("the server stops".into());
     }
-    if let Some(why) = shared.writer.trouble() {
+    if let Some(why) = shared.writer.trouble(BUSY_MAX) {
         return Some(why);
     }
     if let Err(error) = shared.feed.reader().head(SpaceId::Members) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::config::Reading;
 
 /// Connections at once. A wijk has some thousands of phones, of which a few hundred are awake. A quiet one costs little;
-/// one that stops reading in the middle of much news keeps up to a piece, about 0.8 MiB (measured in `server/tests/e2e`).
+/// one that stops reading in the middle of much news keeps 0.2 to 0.8 MiB (measured in `server/tests/e2e`).
 pub const CONNECTIONS: u64 = 4096;
 /// More than this a process can't have without its administrator raising other limits (open files) first.
 const CONNECTIONS_MAX: u64 = 65_536;

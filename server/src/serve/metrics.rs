@@ -14,7 +14,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use samenspraak_core::model::SpaceId;
+use samenspraak_core::store::disk::OpenReport;
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
+
+use crate::size::space_name;
 
 /// Bounds of the histogram of flushes, in seconds: a flush of a good disk takes half a millisecond, of a card in a small
 /// computer tens, and a second is a disk in trouble.
@@ -50,6 +53,8 @@ pub struct Metrics {
     pub drops_held: Number,
     /// Whether the index had to be built anew when the store was opened.
     pub index_rebuilt: Number,
+    /// Writes of the journal that are lost, until they came back from phones and somebody said so.
+    pub writes_lost: Number,
     /// Rows that could not be read as they were written.
     pub damage: Counter,
     /// Bytes free on the disk of the data folder.
@@ -58,19 +63,6 @@ pub struct Metrics {
     pub memory: Number,
     /// When the certificate ends, in seconds since 1970; 0 without one.
     pub certificate_ends: Number,
-}
-
-/// What a space is called where nobody may be named.
-fn space_name(space: SpaceId) -> &'static str {
-    match space {
-        SpaceId::Members => "members",
-        SpaceId::Open => "open",
-        SpaceId::Board => "board",
-        SpaceId::Inbox => "inbox",
-        SpaceId::Ballot => "ballot",
-        SpaceId::Circle(_) => "circles",
-        SpaceId::Own(_) => "own",
-    }
 }
 
 fn code_name(code: RefusalCode) -> &'static str {
@@ -109,6 +101,7 @@ impl Default for Metrics {
             stored: Gauges::default(),
             drops_held: Number::default(),
             index_rebuilt: Number::default(),
+            writes_lost: Number::default(),
             damage: Counter::default(),
             disk_free: Number::default(),
             memory: Number::default(),
@@ -142,7 +135,13 @@ impl Metrics {
         registry.register("drops_held", "Sealed input that is held", self.drops_held.clone());
         let help = "Whether the index had to be built anew when the store was opened";
         registry.register("index_rebuilt", help, self.index_rebuilt.clone());
-        registry.register("damage_found", "Reads that met damaged data", self.damage.clone());
+        let help = "Writes of the journal that were lost to damage and are not known to be back";
+        registry.register("writes_lost", help, self.writes_lost.clone());
+        registry.register(
+            "damage_found",
+            "Reads that met damaged data, and places that were found damaged in the background",
+            self.damage.clone(),
+        );
         registry.register_with_unit(
             "disk_free",
             "Free on the disk of the data folder",
@@ -152,6 +151,13 @@ impl Metrics {
         registry.register_with_unit("memory", "Resident memory of the process", Unit::Bytes, self.memory.clone());
         let help = "When the certificate ends, since 1970; 0 without one";
         registry.register_with_unit("certificate_ends", help, Unit::Seconds, self.certificate_ends.clone());
+    }
+
+    /// Notes what opening the store found.
+    pub fn opened(&self, found: &OpenReport) {
+        self.index_rebuilt.set(i64::from(found.index_rebuilt.is_some()));
+        let lost = found.salvaged.as_ref().map_or(0, |salvaged| salvaged.frames_lost());
+        self.writes_lost.set(i64::try_from(lost).unwrap_or(i64::MAX));
     }
 
     /// Counts bytes of frames that came.

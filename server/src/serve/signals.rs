@@ -8,6 +8,7 @@ use sd_notify::NotifyState;
 
 use super::Shared;
 use super::tls::{LOOK_EVERY, Tls};
+use super::writer::HANGS_AFTER;
 
 /// Exit code of a server that was told twice to stop, as shells have it for an interrupt.
 const AT_ONCE: i32 = 130;
@@ -106,7 +107,7 @@ pub(super) async fn watchdog(shared: Arc<Shared>) {
     let mut tick = tokio::time::interval((limit / 2).max(Duration::from_millis(100)));
     loop {
         tick.tick().await;
-        match shared.writer.trouble() {
+        match shared.writer.trouble(HANGS_AFTER) {
             None => tell(&[NotifyState::Watchdog]),
             Some(why) => tracing::error!(why, "not alive"),
         }

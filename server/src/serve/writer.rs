@@ -34,8 +34,12 @@ use super::metrics::Metrics;
 const QUEUE_MAX: usize = 256;
 /// Pushes that one flush serves at most, so that the first of them doesn't wait long.
 const GROUP_MAX: usize = 64;
-/// A group of pushes takes milliseconds, on a poor disk a second. A writer that is busy for longer hangs.
-const BUSY_MAX: Duration = Duration::from_secs(30);
+/// A group of pushes takes milliseconds, on a poor disk a second. A writer that is busy for longer hangs, or waits for the index
+/// of a large store: no place to send phones to.
+pub const BUSY_MAX: Duration = Duration::from_secs(30);
+/// Building the index of the largest store takes minutes, and ending the process would begin it again. A writer that is busy for
+/// longer than this only a new start can help.
+pub const HANGS_AFTER: Duration = Duration::from_secs(15 * 60);
 /// How long a stopping server waits for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(30);
 
@@ -160,15 +164,15 @@ impl Writer {
         queue.as_ref().map_or(0, |queue| QUEUE_MAX.saturating_sub(queue.capacity()))
     }
 
-    /// Why it takes no pushes, if that is so: it failed, ended, or hangs.
+    /// Why it takes no pushes, if that is so: it failed, ended, or has been busy with one thing for longer than `busy_max`.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
+    pub fn trouble(&self, busy_max: Duration) -> Option<String> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if *self.failed.borrow() || queue.as_ref().is_none_or(mpsc::Sender::is_closed) {
             return Some("the writer ended".into());
         }
         let since = *self.busy_since.lock().unwrap_or_else(PoisonError::into_inner);
-        let busy = since.map(|since| since.elapsed()).filter(|busy| *busy > BUSY_MAX)?;
+        let busy = since.map(|since| since.elapsed()).filter(|busy| *busy > busy_max)?;
         Some(format!("the writer has been busy for {} s", busy.as_secs()))
     }
 

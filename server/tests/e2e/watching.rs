@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 
 use samenspraak_server::client::Driver;
 
@@ -112,4 +113,29 @@ fn a_request_has_the_same_name_in_its_answer_and_in_every_line_of_the_log() {
     let server = wijk.serve();
     assert_ne!(id_of(&ask(wijk.port, "/healthz", &[HERE, given]).1), "edge-7f4c1b2e.0d0a");
     assert!(server.stop().0.success());
+}
+
+#[test]
+fn whoever_started_the_server_hears_when_it_is_ready_that_it_is_alive_and_when_it_stops() {
+    let wijk = Wijk::new();
+    let place = wijk.path("notify");
+    let socket = UnixDatagram::bind(&place).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = || {
+        let mut bytes = [0; 256];
+        let count = socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    };
+    // Alive ten times a second.
+    let variables = [("NOTIFY_SOCKET", place.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
+    let server = wijk.serve_with(&variables);
+    let mut said = Vec::new();
+    while said.len() < 4 {
+        said.push(heard());
+    }
+    assert!(said.iter().any(|line| line.contains("READY=1")), "{said:?}");
+    assert!(said.iter().filter(|line| line.contains("WATCHDOG=1")).count() >= 2, "{said:?}");
+    server.ask_to_stop();
+    while !heard().contains("STOPPING=1") {}
+    assert!(server.ended().0.success());
 }

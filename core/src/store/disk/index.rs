@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::frame::Location;
 use super::replay::Live;
 use super::sort::Sorted;
+use crate::store::Table;
 
 mod block;
 mod sled;
@@ -49,14 +50,20 @@ impl Early {
         Self { prefixes: prefixes.collect(), rows: Live::new() }
     }
 
-    /// Takes a change, if it is of a row that is asked for first.
-    pub fn take(&mut self, key: &[u8], at: Option<Location>) {
-        if self.prefixes.iter().any(|prefix| key.starts_with(prefix)) {
-            match at {
-                Some(at) => self.rows.insert(key.to_vec(), at),
-                None => self.rows.remove(key),
-            };
-        }
+    /// Whether a row is among them.
+    pub fn wants(&self, table: Table, key: &[u8]) -> bool {
+        let is_of = |prefix: &[u8]| {
+            prefix.split_first().is_some_and(|(first, rest)| *first == table as u8 && key.starts_with(rest))
+        };
+        self.prefixes.iter().any(|prefix| is_of(prefix))
+    }
+
+    /// Takes a change of a row that is among them.
+    pub fn take(&mut self, key: Vec<u8>, at: Option<Location>) {
+        match at {
+            Some(at) => self.rows.insert(key, at),
+            None => self.rows.remove(&key),
+        };
     }
 
     /// Whether all keys from `from` (included) to `to` (excluded) begin with the same one of the prefixes.
@@ -240,8 +247,9 @@ mod tests {
     #[test]
     fn early_rows_answer_for_whole_prefixes_only() {
         let mut early = Early::new([vec![7], vec![1, 9, 9]].into_iter());
-        early.take(&[7, 1], Some(at(1)));
-        early.take(&[2, 1], Some(at(1)));
+        assert!(early.wants(Table::Meta, &[1]) && early.wants(Table::Entry, &[9, 9, 1]));
+        assert!(!early.wants(Table::EntryId, &[1]) && !early.wants(Table::Entry, &[9]));
+        early.take(vec![7, 1], Some(at(1)));
         let index = Index::Early(early);
         assert!(index.answers(&[7], &[8]) && index.answers(&[7, 4], &[7, 5]) && index.answers(&[1, 9, 9], &[1, 9, 10]));
         assert!(!index.answers(&[6], &[8]) && !index.answers(&[7], &[9]) && !index.answers(&[1], &[2]));

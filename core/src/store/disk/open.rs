@@ -17,7 +17,7 @@ use super::group::Group;
 use super::index::{Checker, Early, Index, SledIndex, generations, remove_others};
 use super::journal::{FRESH_SUFFIX, Journal};
 use super::manifest::{Found, Manifest};
-use super::rebuild::{Collected, Collector, build_behind, check, check_behind};
+use super::rebuild::{Building, Collected, Collector, Glance, check, check_behind};
 use super::replay::{Segments, Tail, Until, open_segments};
 use super::salvage::{Salvaged, mend};
 use super::sort::remove_leftovers;
@@ -76,17 +76,27 @@ pub(super) fn open(
     let found = Manifest::read(files.as_ref(), dir)?;
     let index_root = options.index_root.clone().unwrap_or_else(|| dir.to_path_buf());
 
-    let opened = match trust(&found, &journal_dir, &segments, &index_root, &options)? {
+    let is_large = journal_bytes(&journal_dir, &segments)? > options.large_bytes;
+    let never = Arc::new(AtomicBool::new(false));
+    let opened = match trust(&found, &journal_dir, &segments, &index_root, (is_large, &options))? {
         Ok(opened) => opened,
         Err(reason) => {
             let is_new = segments.is_empty() && found == Found::Nothing;
             remove_leftovers(&index_root);
-            let first = options.first_rows.iter().map(|(table, prefix)| index_key(*table, prefix));
-            let (early, at_once) = (Early::new(first), options.sort_at_once);
-            let mut rows = Collector::new(&journal_dir, &segments, &index_root, at_once, early, &options.progress);
-            let read = walk(&journal_dir, &segments, closed_at(&found), &[], &mut rows)?;
+            let (progress, until) = (&options.progress, closed_at(&found));
+            let (index, read) = if is_large && !options.first_rows.is_empty() {
+                let first = options.first_rows.iter().map(|(table, prefix)| index_key(*table, prefix));
+                let mut rows = Glance::new(&journal_dir, &segments, Early::new(first), progress);
+                let read = walk(&journal_dir, &segments, until, &[], &mut rows)?;
+                (Known::Early(rows.finish()), read)
+            } else {
+                let sorting = (index_root.as_path(), options.sort_at_once);
+                let mut rows = Collector::new(&journal_dir, &segments, sorting, progress, &never);
+                let read = walk(&journal_dir, &segments, until, &[], &mut rows)?;
+                (Known::Rows(rows.finish()), read)
+            };
             Opened {
-                index: Known::Rows(rows.finish()),
+                index,
                 store_id: read.store_id,
                 next_frame: read.next_frame,
                 end: read.end,
@@ -125,12 +135,19 @@ pub(super) fn open(
     };
 
     let highest = generations(&index_root).into_iter().max().unwrap_or(0);
-    let never = Arc::new(AtomicBool::new(false));
     let (index, generation, later) = match opened.index {
         Known::Checked(sled) => (Index::Sled(sled), highest, Later::Nothing),
         Known::Unchecked(sled, checker) => (Index::Sled(sled), highest, Later::Check(checker)),
-        Known::Rows(rows) if rows.sorted.is_large() && !options.first_rows.is_empty() => {
-            (Index::Early(rows.early.clone()), highest + 1, Later::Build(rows))
+        Known::Early(rows) => {
+            let building = Building {
+                journal_dir: journal.dir.clone(),
+                segments: Arc::new(journal.segments.clone()),
+                end: journal.end,
+                index_root: index_root.clone(),
+                sort_at_once: options.sort_at_once,
+                generation: highest + 1,
+            };
+            (Index::Early(rows), highest + 1, Later::Build(building))
         }
         Known::Rows(rows) => {
             let built = rows.build(&index_root, highest + 1, &options.progress, &never);
@@ -156,7 +173,7 @@ pub(super) fn open(
     let store = DiskStore {
         files,
         dir: dir.to_path_buf(),
-        index_root: index_root.clone(),
+        index_root,
         store_id,
         journal: Mutex::new(journal),
         state: Arc::new(RwLock::new(State { index, segments, generation: in_use.unwrap_or(0) })),
@@ -165,6 +182,7 @@ pub(super) fn open(
         options,
         generations: AtomicU64::new(generation),
         scrubbing: Mutex::new(()),
+        rebuilds: AtomicU64::new(0),
         journal_damaged: AtomicBool::new(false),
         closed: AtomicBool::new(false),
         lock: Mutex::new(Some(guard)),
@@ -175,10 +193,7 @@ pub(super) fn open(
         Later::Check(checker) => {
             store.behind.start(move |stop| check_behind(checker, &state, &progress, stop));
         }
-        Later::Build(rows) => {
-            let place = (index_root, generation);
-            store.behind.start(move |stop| build_behind(&rows, place, &state, &progress, stop));
-        }
+        Later::Build(building) => store.behind.start(move |stop| building.run(&state, &progress, stop)),
     }
     Ok((store, report))
 }
@@ -189,15 +204,17 @@ enum Known {
     Checked(SledIndex),
     /// The same, not compared yet.
     Unchecked(SledIndex, Checker),
-    /// What the journal says.
+    /// What the journal says, of all rows.
     Rows(Collected),
+    /// What the journal says of the rows that are asked for first.
+    Early(Early),
 }
 
 /// What goes on when the store is open.
 enum Later {
     Nothing,
     Check(Checker),
-    Build(Collected),
+    Build(Building),
 }
 
 /// What is known before anything is changed.
@@ -211,13 +228,19 @@ struct Opened {
     reason: Option<RebuildReason>,
 }
 
+/// How long the journal is.
+fn journal_bytes(journal_dir: &Path, segments: &Segments) -> Result<u64, StoreError> {
+    let sizes = segments.values().map(|file| file.size()).sum::<std::io::Result<u64>>();
+    sizes.map_err(|error| io_error(journal_dir, error))
+}
+
 /// The index of a clean close, or why it cannot be trusted.
 fn trust(
     found: &Found,
     journal_dir: &Path,
     segments: &Segments,
     index_root: &Path,
-    options: &DiskOptions,
+    (is_large, options): (bool, &DiskOptions),
 ) -> Result<Result<Opened, RebuildReason>, StoreError> {
     let manifest = match found {
         Found::Manifest(manifest) => manifest,
@@ -249,7 +272,7 @@ fn trust(
         return Ok(Err(RebuildReason::IndexFailed));
     };
     // sled silently lost rows after single flipped bits (and a power cut), so all of it is compared before it is changed.
-    let index = if manifest.content.rows > options.check_at_once {
+    let index = if is_large {
         Known::Unchecked(sled, checker)
     } else if check(checker, &options.progress, &Arc::default()).is_ok() {
         Known::Checked(sled)

@@ -1,8 +1,8 @@
 //! Building the index anew from the journal, with memory that does not grow with it; and checking one that was closed.
 //!
-//! One walk through the journal takes down where each row stands, in files sorted by key, and keeps in memory what is asked for
-//! first. Then the files are merged into a new generation of the index. The first half must be over before anything is
-//! answered; the second goes on behind when the store is large. Must never answer from a half-built index.
+//! A walk through the journal takes down where each row stands, in files sorted by key; then the files are merged into a new
+//! generation of the index. For a large store that happens behind it, and before it a walk that is several times as fast keeps
+//! in memory what is asked for first ([`Glance`]). Must never answer from a half-built index.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,38 +11,54 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::State;
 use super::behind::{OnProgress, Progress, ROWS_PER_CALL};
 use super::index::{Checker, Early, Index, IndexFailed};
-use super::replay::Segments;
+use super::replay::{Segments, Until};
 use super::sort::{Sorted, Sorter};
-use super::walk::{RowChange, Visitor, Wound};
-use crate::store::StoreError;
+use super::walk::{RowChange, Visitor, Wound, walk};
+use crate::store::{StoreError, Table};
+
+/// Tells how far a walk is.
+struct Steps {
+    progress: OnProgress,
+    sizes: Vec<(u64, u64)>,
+}
+
+impl Steps {
+    fn new(segments: &Segments, progress: &OnProgress) -> Self {
+        // A size that cannot be had is only one for show.
+        let sizes = segments.iter().map(|(number, file)| (*number, file.size().unwrap_or(0))).collect();
+        Self { progress: progress.clone(), sizes }
+    }
+
+    fn begins(&self, segment: u64) {
+        let all = self.sizes.iter().map(|(_, bytes)| bytes).sum();
+        let done = self.sizes.iter().take_while(|(number, _)| *number < segment).map(|(_, bytes)| bytes).sum();
+        self.progress.tell(Progress::Reading { done, all });
+    }
+}
 
 /// Takes down where each row of a journal stands.
 pub(super) struct Collector<'a> {
     dir: &'a Path,
     sorter: Sorter,
-    early: Early,
-    progress: OnProgress,
-    sizes: Vec<(u64, u64)>,
+    steps: Steps,
     at_once: usize,
+    stop: &'a AtomicBool,
 }
 
 impl<'a> Collector<'a> {
     pub(super) fn new(
         dir: &'a Path,
         segments: &Segments,
-        index_root: &Path,
-        at_once: usize,
-        early: Early,
+        (index_root, at_once): (&Path, usize),
         progress: &OnProgress,
+        stop: &'a AtomicBool,
     ) -> Self {
-        // A size that cannot be had is only one for show.
-        let sizes = segments.iter().map(|(number, file)| (*number, file.size().unwrap_or(0))).collect();
         let sorter = Sorter::new(index_root, at_once);
-        Self { dir, sorter, early, progress: progress.clone(), sizes, at_once }
+        Self { dir, sorter, steps: Steps::new(segments, progress), at_once, stop }
     }
 
     pub(super) fn finish(self) -> Collected {
-        Collected { sorted: self.sorter.finish(), early: self.early, at_once: self.at_once }
+        Collected { sorted: self.sorter.finish(), at_once: self.at_once }
     }
 }
 
@@ -52,26 +68,58 @@ impl Visitor for Collector<'_> {
     }
 
     fn frame(&mut self, rows: Vec<RowChange>) -> Result<(), StoreError> {
-        for (key, at) in rows {
-            self.early.take(&key, at);
-            self.sorter.push((key, at));
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(StoreError::Closed { place: self.dir.display().to_string() });
         }
+        rows.into_iter().for_each(|row| self.sorter.push(row));
         Ok(())
     }
 
     fn begins(&mut self, segment: u64, _first_frame: u64) {
-        let bytes = |sizes: &mut dyn Iterator<Item = &(u64, u64)>| sizes.map(|(_, bytes)| bytes).sum();
-        let all = bytes(&mut self.sizes.iter());
-        let done = bytes(&mut self.sizes.iter().take_while(|(number, _)| *number < segment));
-        self.progress.tell(Progress::Reading { done, all });
+        self.steps.begins(segment);
     }
 }
 
-/// All rows of a journal, in order, and those that are asked for first.
+/// Keeps of a journal where the rows stand that are asked for first, and sees whether all of it is whole.
+pub(super) struct Glance<'a> {
+    dir: &'a Path,
+    early: Early,
+    steps: Steps,
+}
+
+impl<'a> Glance<'a> {
+    pub(super) fn new(dir: &'a Path, segments: &Segments, early: Early, progress: &OnProgress) -> Self {
+        Self { dir, early, steps: Steps::new(segments, progress) }
+    }
+
+    pub(super) fn finish(self) -> Early {
+        self.early
+    }
+}
+
+impl Visitor for Glance<'_> {
+    fn wound(&mut self, wound: Wound) -> Result<(), StoreError> {
+        Err(wound.damage(self.dir).into())
+    }
+
+    fn wants(&self, table: Table, key: &[u8]) -> bool {
+        self.early.wants(table, key)
+    }
+
+    fn frame(&mut self, rows: Vec<RowChange>) -> Result<(), StoreError> {
+        rows.into_iter().for_each(|(key, at)| self.early.take(key, at));
+        Ok(())
+    }
+
+    fn begins(&mut self, segment: u64, _first_frame: u64) {
+        self.steps.begins(segment);
+    }
+}
+
+/// All rows of a journal, in order.
 #[derive(Debug)]
 pub(super) struct Collected {
-    pub(super) sorted: Sorted,
-    pub(super) early: Early,
+    sorted: Sorted,
     at_once: usize,
 }
 
@@ -95,21 +143,35 @@ impl Collected {
     }
 }
 
-/// The work behind a large store that was not closed: builds the index and puts it into use.
-pub(super) fn build_behind(
-    collected: &Collected,
-    (index_root, generation): (PathBuf, u64),
-    state: &RwLock<State>,
-    progress: &OnProgress,
-    stop: &AtomicBool,
-) {
-    let built = collected.build(&index_root, generation, progress, stop);
-    let mut state = state.write().unwrap_or_else(PoisonError::into_inner);
-    state.generation = generation;
-    // Whoever comes next to an index that is gone has it built again.
-    state.index = built.unwrap_or(Index::Gone);
-    drop(state);
-    progress.tell(Progress::Ready);
+/// The work behind a large store that was not closed.
+#[derive(Debug)]
+pub(super) struct Building {
+    pub(super) journal_dir: PathBuf,
+    pub(super) segments: Arc<Segments>,
+    /// Where the frames of the last segment end.
+    pub(super) end: u64,
+    pub(super) index_root: PathBuf,
+    pub(super) sort_at_once: usize,
+    pub(super) generation: u64,
+}
+
+impl Building {
+    /// Builds the index and puts it into use.
+    pub(super) fn run(&self, state: &RwLock<State>, progress: &OnProgress, stop: &AtomicBool) {
+        let sorting = (self.index_root.as_path(), self.sort_at_once);
+        let mut rows = Collector::new(&self.journal_dir, &self.segments, sorting, progress, stop);
+        let read = walk(&self.journal_dir, &self.segments, Until::RunningTo(self.end), &[], &mut rows);
+        // What went wrong is found again, and said, by whoever comes next to an index that is gone and has it built.
+        let built = match read {
+            Ok(_) => rows.finish().build(&self.index_root, self.generation, progress, stop),
+            Err(_) => Err(IndexFailed),
+        };
+        let mut state = state.write().unwrap_or_else(PoisonError::into_inner);
+        state.generation = self.generation;
+        state.index = built.unwrap_or(Index::Gone);
+        drop(state);
+        progress.tell(Progress::Ready);
+    }
 }
 
 /// The work behind a large store that was closed: compares the index with what it held then, and sets it aside if it differs.

@@ -23,7 +23,7 @@ use super::open::closed_at;
 use super::replay::{Segments, segment_name};
 use super::walk::{RowChange, Visitor, Wound, walk};
 use super::{Damage, identity};
-use crate::store::StoreError;
+use crate::store::{StoreError, Table};
 
 /// The folder for copies of damaged segments, in the store's.
 pub const DAMAGED_DIR: &str = "damaged";
@@ -322,6 +322,10 @@ impl Visitor for Finder {
 
     fn frame(&mut self, _rows: Vec<RowChange>) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn wants(&self, _table: Table, _key: &[u8]) -> bool {
+        false
     }
 
     fn begins(&mut self, segment: u64, first_frame: u64) {

@@ -128,11 +128,6 @@ pub struct Sorted {
 }
 
 impl Sorted {
-    /// Whether it was so much that files were needed.
-    pub fn is_large(&self) -> bool {
-        !self.runs.is_empty()
-    }
-
     /// How many changes there are at most.
     pub fn rows_max(&self, at_once: usize) -> u64 {
         (self.runs.len() * at_once + self.fresh.len()) as u64
@@ -256,7 +251,7 @@ mod tests {
                 };
             }
             let sorted = sorter.finish();
-            assert_eq!(sorted.is_large(), at_once < 1_000);
+            assert_eq!(sorted.runs.len(), 1_000 / at_once);
             for _ in 0..2 {
                 let rows: BTreeMap<_, _> = sorted.rows().unwrap().collect::<io::Result<_>>().unwrap();
                 assert_eq!(rows, model, "{at_once} at once");

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::files::{io_error, read_to, read_whole};
 use super::frame::{FRAME_BYTES_MIN, Fault, FrameView, HEADER_BYTES, Location, SegmentHeader, StoreId, index_key};
 use super::replay::{Damage, Segments, Tail, Until, segment_name};
-use crate::store::StoreError;
+use crate::store::{StoreError, Table};
 
 /// What a frame does to a row: its key in the index, and where it stands now or that it is gone.
 pub type RowChange = (Vec<u8>, Option<Location>);
@@ -49,6 +49,11 @@ pub trait Visitor {
     /// # Errors
     /// Ends the walk.
     fn frame(&mut self, rows: Vec<RowChange>) -> Result<(), StoreError>;
+
+    /// Whether a row is of interest; others are not given to [`Visitor::frame`].
+    fn wants(&self, _table: Table, _key: &[u8]) -> bool {
+        true
+    }
 
     /// Called before the frames of a segment: its number, and the number of the frame that should come first in it.
     fn begins(&mut self, _segment: u64, _first_frame: u64) {}
@@ -196,7 +201,7 @@ impl Walker<'_> {
         while offset < bytes.len() {
             let fault: Fault = match FrameView::decode(&id, bytes, offset) {
                 Ok(frame) if frame.number != self.walked.next_frame => "frame numbers jump",
-                Ok(frame) => match rows_of(&id, number, &frame) {
+                Ok(frame) => match rows_of(self.visitor, number, &frame) {
                     Ok(rows) => {
                         self.visitor.place(offset..frame.end, frame.number);
                         self.visitor.frame(rows)?;
@@ -238,9 +243,13 @@ impl Walker<'_> {
 }
 
 /// The rows of a frame; of a frame that does not fit nothing counts.
-fn rows_of(id: &StoreId, segment: u64, frame: &FrameView<'_>) -> Result<Vec<RowChange>, Fault> {
+fn rows_of(visitor: &dyn Visitor, segment: u64, frame: &FrameView<'_>) -> Result<Vec<RowChange>, Fault> {
     let mut rows = Vec::new();
-    frame.each_op(id, segment, |op, at| rows.push((index_key(op.table, op.key), op.value.map(|_| at))))?;
+    frame.each_op_quickly(segment, |op, at| {
+        if visitor.wants(op.table, op.key) {
+            rows.push((index_key(op.table, op.key), op.value.map(|_| at)));
+        }
+    })?;
     Ok(rows)
 }
 

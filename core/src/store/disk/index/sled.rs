@@ -24,6 +24,9 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long sled may take to flush and stop.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often sled is asked to open again after it was stopped, and how long apart: half a second in all.
+const REOPEN_TRIES: u32 = 25;
+const REOPEN_WAIT: Duration = Duration::from_millis(20);
 /// How long a check may take, and longer by a second for so many rows: a hundredth of what was measured.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 const CHECKED_PER_SECOND_MIN: u64 = 10_000;
@@ -78,6 +81,17 @@ fn open_db(dir: &Path) -> Result<sled::Db, IndexFailed> {
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         guard(|| config.open())
     })
+}
+
+/// As [`open_db`], right after sled was stopped: its threads may hold the lock on its files for some milliseconds more.
+fn open_db_again(dir: &Path) -> Result<sled::Db, IndexFailed> {
+    for _ in 1..REOPEN_TRIES {
+        if let Ok(db) = open_db(dir) {
+            return Ok(db);
+        }
+        thread::park_timeout(REOPEN_WAIT);
+    }
+    open_db(dir)
 }
 
 impl SledIndex {
@@ -261,7 +275,7 @@ impl SledIndex {
             drop(db);
             Ok(())
         })?;
-        self.db = Some(open_db(&self.dir)?);
+        self.db = Some(open_db_again(&self.dir)?);
         Ok(())
     }
 
@@ -274,7 +288,8 @@ impl SledIndex {
             guard(|| db.flush())?;
             drop(db);
             // sled writes down where its pages are when it opens, not when it stops: opened once more it opens quickly later.
-            drop(open_db(&dir)?);
+            // When it cannot, that only costs time then.
+            drop(open_db_again(&dir));
             // sled's own flush does not reach the disk on every system.
             sync_tree(&dir).map_err(|_| IndexFailed)
         })?;
