@@ -5,6 +5,7 @@
 //! A kept wijk is never served itself: every run gets a copy.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,6 +160,12 @@ impl Kept {
             fs::remove_dir_all(to)?;
         }
         copy_folder(&self.path, to)?;
+        // A server that finds itself copied begins a new epoch and numbers everything anew. This copy takes the place of the
+        // one it was made from, of which nobody has seen more: as a folder does that is moved to another disk.
+        match fs::remove_file(to.join("wijk/keys/here")) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
         Self::open(to.to_owned(), self.spec)
     }
 
