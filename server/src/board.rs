@@ -1,7 +1,7 @@
 //! The board's own device inside the server, and its page.
 //!
 //! The device is an ordinary phone: an app over the store in `board/`, syncing over loopback. The page shows what this
-//! device knows and writes what it signs, so the server itself opens no document. `access` says who may see it, and each
+//! device knows and writes what it signs (while nobody looks it catches up from time to time only), so the server itself opens no document. `access` says who may see it, and each
 //! page has a file of its own. A web app takes its place later: keep it small.
 
 pub(crate) mod access;
@@ -108,7 +108,16 @@ impl Board {
 
     /// Documents this device opened since it started: the only ones that are ever opened in the server's process.
     pub async fn documents_opened(&self) -> u64 {
-        self.look(|app| app.joined().map_or(0, |joined| joined.documents_opened())).await.unwrap_or(0)
+        let Some(requests) = self.requests.lock().await.clone() else { return 0 };
+        let (answer, answered) = oneshot::channel();
+        let look = Request::Glance(Box::new(move |app| {
+            // Whoever asked may have gone.
+            let _ = answer.send(app.joined().map_or(0, |joined| joined.documents_opened()));
+        }));
+        if requests.send(look).await.is_err() {
+            return 0;
+        }
+        answered.await.unwrap_or(0)
     }
 
     /// A link that opens the page, once and for a limited time, while nobody used it.

@@ -313,22 +313,42 @@ impl Driver {
     ) {
         let mut link: Option<Link> = None;
         let mut next_try = now();
+        // Nobody has asked for anything yet: the first sync is made, and then it rests.
+        let mut asked_at: Option<Instant> = None;
+        let mut has_settled = false;
         loop {
+            let awake_until = asked_at.map(|asked_at| asked_at + AWAKE);
+            if has_settled && link.is_some() && awake_until.is_none_or(|until| Instant::now() >= until) {
+                if let Some(mut link) = link.take() {
+                    link.close().await;
+                }
+                // What the app says about trying again is for lines that broke.
+                let _ = self.disconnected();
+                next_try = Timestamp(now().0 + u64::try_from(REST.as_millis()).unwrap_or(u64::MAX));
+                has_settled = false;
+            }
             let wait = Duration::from_millis(next_try.0.saturating_sub(now().0));
             let wanted = tokio::select! {
                 request = requests.recv() => match request {
                     None => break,
                     Some(Request::Command(command, answer)) => {
+                        (asked_at, next_try) = (Some(Instant::now()), if link.is_none() { now() } else { next_try });
                         let mut wanted = tokio::task::block_in_place(|| self.ask(*command));
                         // Whoever asked may have gone; what was written stays written.
                         let _ = answer.send(wanted.reply.take().unwrap_or(Err(CommandError::NotJoined)));
                         wanted
                     }
                     Some(Request::Look(look)) => {
+                        (asked_at, next_try) = (Some(Instant::now()), if link.is_none() { now() } else { next_try });
+                        tokio::task::block_in_place(|| look(&mut self.app));
+                        Wanted::default()
+                    }
+                    Some(Request::Glance(look)) => {
                         tokio::task::block_in_place(|| look(&mut self.app));
                         Wanted::default()
                     }
                 },
+                () = until(awake_until), if has_settled && link.is_some() => Wanted::default(),
                 bytes = receive(&mut link), if link.is_some() => match bytes {
                     Ok(bytes) => {
                         let effects = self.app.handle(now(), Event::Frame(bytes));
@@ -360,6 +380,7 @@ impl Driver {
             if let Some(at) = wanted.connect_at {
                 next_try = at;
             }
+            has_settled |= wanted.settled.is_some();
             let sent = match &mut link {
                 Some(link) => link.send(wanted.frames),
                 None => Ok(()),
@@ -390,12 +411,19 @@ async fn receive(link: &mut Option<Link>) -> Result<Vec<u8>, SyncError> {
     }
 }
 
+/// How long after somebody asked for something a device stays connected: as long as a person looks at a page.
+const AWAKE: Duration = Duration::from_secs(5 * 60);
+/// How often it catches up while nobody looks: taking in a minute's news at once costs a tenth of following it.
+const REST: Duration = Duration::from_secs(15);
+
 /// What others ask of a phone that stays connected.
 pub enum Request {
     /// Do this and say when it is flushed.
     Command(Box<Command>, tokio::sync::oneshot::Sender<Result<Reply, CommandError>>),
-    /// Look at the app.
+    /// Look at the app, for a person: from then on it follows the server for a while.
     Look(Box<dyn FnOnce(&mut App) + Send>),
+    /// Look at the app in passing.
+    Glance(Box<dyn FnOnce(&mut App) + Send>),
 }
 
 /// One connection. Sending never waits for receiving, so two sides that both have much to say can't block each other.

@@ -74,7 +74,10 @@ pub struct Segments {
 
 #[derive(Default)]
 struct State {
-    list: List,
+    /// See [`List`].
+    erasures: u64,
+    looked_at: BTreeMap<SpaceId, u64>,
+    segments: BTreeMap<SpaceId, Vec<Segment>>,
     /// Grows whenever something was taken away: what was read before must not be published after.
     taken_away: u64,
 }
@@ -90,12 +93,15 @@ struct Made {
     as_of: u64,
 }
 
-fn name(space: SpaceId) -> String {
-    hex(&space.to_bytes())
+/// A map by space as it stands in the list.
+fn by_name<T: Clone>(map: &BTreeMap<SpaceId, T>) -> BTreeMap<String, T> {
+    map.iter().map(|(space, value)| (hex(&space.to_bytes()), value.clone())).collect()
 }
 
-fn space_of(name: &str) -> Option<SpaceId> {
-    unhex(name).and_then(|bytes| SpaceId::from_bytes(&bytes))
+/// The other way; what names no space is left out.
+fn by_space<T>(map: BTreeMap<String, T>) -> BTreeMap<SpaceId, T> {
+    let named = map.into_iter();
+    named.filter_map(|(name, value)| Some((SpaceId::from_bytes(&unhex(&name)?)?, value))).collect()
 }
 
 /// What a file with these bytes is called.
@@ -124,8 +130,14 @@ impl Segments {
         let read = read.filter(|list| list.layout == LAYOUT && list.epoch == epoch);
         let count = erased::count(store.as_ref())?;
         let list = read.filter(|list| list.erasures <= count);
-        let list = list.unwrap_or_else(|| List { layout: LAYOUT, epoch, erasures: count, ..List::default() });
-        let segments = Self { dir, wijk, reader, store, state: Mutex::new(State { list, taken_away: 0 }) };
+        let list = list.unwrap_or_else(|| List { erasures: count, ..List::default() });
+        let state = State {
+            erasures: list.erasures,
+            looked_at: by_space(list.looked_at),
+            segments: by_space(list.segments),
+            taken_away: 0,
+        };
+        let segments = Self { dir, wijk, reader, store, state: Mutex::new(state) };
         segments.check()?;
         segments.refresh()?;
         segments.sweep();
@@ -135,13 +147,13 @@ impl Segments {
     /// Keeps of the list what fits the logs.
     fn check(&self) -> Result<(), PieceError> {
         let mut state = self.state();
-        for (key, segments) in &mut state.list.segments {
-            let (space, mut next) = (space_of(key), 0);
+        for (space, segments) in &mut state.segments {
+            let empty = LogHead::empty(self.wijk, *space, &self.reader.epoch());
+            let mut next = 0;
             for segment in std::mem::take(segments) {
                 let fits = segment.from >= next && segment.next > segment.from && self.path(&segment.hash).exists();
-                if let (Some(space), Some(head), true) = (space, segment.head(), fits) {
-                    let empty = LogHead::empty(self.wijk, space, &self.reader.epoch());
-                    if self.reader.had_head(space, &empty, &head)? {
+                if let (Some(head), true) = (segment.head(), fits) {
+                    if self.reader.had_head(*space, &empty, &head)? {
                         next = segment.next;
                         segments.push(segment);
                     }
@@ -160,7 +172,7 @@ impl Segments {
     pub fn frame(&self, space: SpaceId, from: u64) -> Option<(Vec<u8>, LogHead)> {
         let segment = {
             let state = self.state();
-            let segments = state.list.segments.get(&name(space))?;
+            let segments = state.segments.get(&space)?;
             segments.binary_search_by_key(&from, |segment| segment.from).ok().map(|at| segments[at].clone())?
         };
         let bytes = fs::read(self.path(&segment.hash)).ok().filter(|bytes| file_name(bytes) == segment.hash);
@@ -172,11 +184,19 @@ impl Segments {
         None
     }
 
+    /// Whether a segment begins at number `from` of a log.
+    #[must_use]
+    pub fn begins(&self, space: SpaceId, from: u64) -> bool {
+        let state = self.state();
+        let segments = state.segments.get(&space).map_or(&[][..], Vec::as_slice);
+        segments.binary_search_by_key(&from, |segment| segment.from).is_ok()
+    }
+
     /// Number at which the next segment behind `from` begins.
     #[must_use]
     pub fn next_after(&self, space: SpaceId, from: u64) -> Option<u64> {
         let state = self.state();
-        let segments = state.list.segments.get(&name(space))?;
+        let segments = state.segments.get(&space)?;
         segments.get(segments.partition_point(|segment| segment.from <= from)).map(|segment| segment.from)
     }
 
@@ -189,7 +209,7 @@ impl Segments {
         let mut state = self.state();
         let done = self.refresh_state(&mut state);
         if done.is_err() {
-            let all = std::mem::take(&mut state.list.segments);
+            let all = std::mem::take(&mut state.segments);
             state.taken_away += 1;
             all.values().flatten().for_each(|segment| self.remove(&segment.hash));
         }
@@ -198,17 +218,16 @@ impl Segments {
 
     fn refresh_state(&self, state: &mut State) -> Result<bool, PieceError> {
         let mut touched: BTreeMap<SpaceId, BTreeSet<u64>> = BTreeMap::new();
-        for erasure in erased::since(self.store.as_ref(), state.list.erasures)? {
-            state.list.erasures += 1;
+        for erasure in erased::since(self.store.as_ref(), state.erasures)? {
+            state.erasures += 1;
             let numbers = self.reader.numbers_about(erasure.space, erasure.subject)?;
             touched.entry(erasure.space).or_default().extend(numbers);
         }
-        let spaces: Vec<String> = state.list.segments.keys().cloned().collect();
-        for key in spaces {
-            let Some(space) = space_of(&key) else { continue };
-            let from = state.list.looked_at.get(&key).copied().unwrap_or(0);
+        let spaces: Vec<SpaceId> = state.segments.keys().copied().collect();
+        for space in spaces {
+            let from = state.looked_at.get(&space).copied().unwrap_or(0);
             let (numbers, next) = self.reader.judged_again(space, from)?;
-            state.list.looked_at.insert(key, next);
+            state.looked_at.insert(space, next);
             touched.entry(space).or_default().extend(numbers);
         }
         let mut went = false;
@@ -222,7 +241,7 @@ impl Segments {
 
     /// Takes the segments away that hold one of these items.
     fn take_away(&self, state: &mut State, space: SpaceId, numbers: &BTreeSet<u64>) -> bool {
-        let Some(segments) = state.list.segments.get_mut(&name(space)) else { return false };
+        let Some(segments) = state.segments.get_mut(&space) else { return false };
         let holds = |segment: &Segment| numbers.range(segment.from..segment.next).next().is_some();
         let gone: Vec<Segment> = segments.iter().filter(|segment| holds(segment)).cloned().collect();
         segments.retain(|segment| !holds(segment));
@@ -230,7 +249,7 @@ impl Segments {
             return false;
         }
         state.taken_away += 1;
-        self.save(&state.list);
+        self.save(state);
         gone.iter().for_each(|segment| self.remove(&segment.hash));
         true
     }
@@ -248,8 +267,15 @@ impl Segments {
         }
     }
 
-    fn save(&self, list: &List) {
-        let saved = serde_json::to_vec_pretty(list).map_err(std::io::Error::other);
+    fn save(&self, state: &State) {
+        let list = List {
+            layout: LAYOUT,
+            epoch: hex(&self.reader.epoch()),
+            erasures: state.erasures,
+            looked_at: by_name(&state.looked_at),
+            segments: by_name(&state.segments),
+        };
+        let saved = serde_json::to_vec_pretty(&list).map_err(std::io::Error::other);
         // Without the list the next start makes all of it anew.
         if let Err(error) = saved.and_then(|bytes| write_whole(&self.dir.join(LIST), &bytes, true)) {
             tracing::warn!(%error, "the list of segments can't be written");
@@ -265,7 +291,7 @@ impl Segments {
             self.remove(&hash);
             return false;
         }
-        let segments = state.list.segments.entry(name(made.space)).or_default();
+        let segments = state.segments.entry(made.space).or_default();
         let covered = |segment: &Segment| segment.from < made.head.next && segment.next > made.from;
         let gone: Vec<Segment> = segments.iter().filter(|segment| covered(segment)).cloned().collect();
         segments.retain(|segment| !covered(segment));
@@ -273,7 +299,7 @@ impl Segments {
         let (from, next, head) = (made.from, made.head.next, hex(&made.head.hash));
         let bytes = made.bytes.len() as u64;
         segments.insert(at, Segment { from, next, head, hash: hash.clone(), bytes, full: made.full });
-        self.save(&state.list);
+        self.save(&state);
         // Whoever is reading one of them at this moment gets a piece instead.
         gone.iter().filter(|segment| segment.hash != hash).for_each(|segment| self.remove(&segment.hash));
         true
@@ -283,7 +309,7 @@ impl Segments {
     fn sweep(&self) {
         let state = self.state();
         let named: BTreeSet<String> =
-            state.list.segments.values().flatten().map(|segment| format!("{}.seg", segment.hash)).collect();
+            state.segments.values().flatten().map(|segment| format!("{}.seg", segment.hash)).collect();
         let Ok(files) = fs::read_dir(&self.dir) else { return };
         for file in files.flatten() {
             let file_name = file.file_name().to_string_lossy().into_owned();

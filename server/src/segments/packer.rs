@@ -17,7 +17,7 @@ use samenspraak_core::sync::pieces::PieceError;
 use samenspraak_core::sync::segment;
 use samenspraak_core::sync::wire::Frame;
 
-use super::{Made, Segments, name};
+use super::{Made, Segments};
 use crate::error::ProgramError;
 
 /// A log that grew is packed when nothing came for so long: a meeting in full swing isn't held up.
@@ -105,7 +105,7 @@ fn run(segments: &Segments, mut spaces: BTreeSet<SpaceId>, told: &Receiver<BTree
 fn stretches(segments: &Segments, space: SpaceId) -> Result<Vec<(u64, u64)>, PieceError> {
     let end = segments.reader.head(space)?.next;
     let state = segments.state();
-    let known = state.list.segments.get(&name(space)).map_or(&[][..], Vec::as_slice);
+    let known = state.segments.get(&space).map_or(&[][..], Vec::as_slice);
     let (mut next, mut stretches) = (0, Vec::new());
     for segment in known {
         if segment.from > next {

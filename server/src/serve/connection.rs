@@ -30,6 +30,9 @@ const SEND_MAX: Duration = Duration::from_secs(60);
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// And is given up when nothing came for this long.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// How long after a log grew its head is sent signed, to those who have followed it for a while. One signature then stands for
+/// a whole second of a meeting; who leaves before asks for it with the next connection.
+const SIGN_AFTER: Duration = Duration::from_secs(1);
 /// A connection that hasn't proved itself by then is a stranger.
 const PROVE_MAX: Duration = Duration::from_secs(15);
 
@@ -77,6 +80,25 @@ struct Connection<'s> {
     visit: Visit,
     session: Session,
     followed: BTreeMap<SpaceId, Followed>,
+    /// When heads are to be signed that grew.
+    sign_at: Option<Instant>,
+}
+
+/// When the head of a log is sent signed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signing {
+    /// At once: the phone asked for the log, and waits until it knows that this is all.
+    Now,
+    /// A moment later: the phone follows a log that grows, and each signed head costs it a signature and a flush.
+    Soon,
+}
+
+/// Waits until then, or for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Why a connection ends. For the log, without personal data.
@@ -92,7 +114,7 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 pub(super) async fn run(shared: &Shared, socket: Socket, visit: Visit) {
     let _open = Open::count(&shared.metrics);
     let (session, hello) = Session::begin(shared.wijk, shared.certificate.clone(), entropy());
-    let mut connection = Connection { shared, socket, visit, session, followed: BTreeMap::new() };
+    let mut connection = Connection { shared, socket, visit, session, followed: BTreeMap::new(), sign_at: None };
     let reason = match connection.send(&hello).await {
         Ok(()) => connection.serve().await,
         Err(reason) => reason,
@@ -138,13 +160,14 @@ impl Connection<'_> {
                     }
                 }
                 changed = grown.changed() => match changed {
-                    Ok(()) => self.pump().await,
+                    Ok(()) => self.pump(Signing::Soon).await,
                     Err(_) => Err("the server stops"),
                 },
                 () = stopped(&mut stopping) => {
                     let _ = self.send(&Frame::Bye).await;
                     Err("the server stops")
                 }
+                () = until(self.sign_at) => self.sign_all().await,
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE_MAX {
                         Err("silent for too long")
@@ -190,7 +213,7 @@ impl Connection<'_> {
                 },
                 ServerEffect::Follow(space, head) => {
                     self.followed.insert(space, Followed { head, signed: None });
-                    self.pump().await?;
+                    self.pump(Signing::Now).await?;
                 }
                 ServerEffect::WentBack(space, head) => {
                     tracing::error!(%space, next = head.next, "a phone shows a head that this server signed and doesn't have");
@@ -232,7 +255,7 @@ impl Connection<'_> {
     }
 
     /// Sends what the followed logs have and this phone hasn't, then their signed heads.
-    async fn pump(&mut self) -> Result<(), End> {
+    async fn pump(&mut self, signing: Signing) -> Result<(), End> {
         // Who no longer belongs somewhere is sent nothing more of it, on this connection either.
         let members = self.shared.writer.members();
         if let Some(device) = self.session.device() {
@@ -240,6 +263,7 @@ impl Connection<'_> {
         }
         let spaces: Vec<SpaceId> = self.followed.keys().copied().collect();
         for space in spaces {
+            let before = self.followed.get(&space).map(|followed| followed.head);
             while let Some(read) = self.read(space)? {
                 // What stands in another log depends on who belongs: members first, as far as they are by now.
                 if space != SpaceId::Members && self.followed.contains_key(&SpaceId::Members) {
@@ -250,6 +274,22 @@ impl Connection<'_> {
                 }
                 self.send_piece(space, read).await?;
             }
+            match signing {
+                Signing::Now => self.sign(space).await?,
+                Signing::Soon if self.followed.get(&space).map(|followed| followed.head) != before => {
+                    self.sign_at.get_or_insert_with(|| Instant::now() + SIGN_AFTER);
+                }
+                Signing::Soon => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the signed heads of all logs that grew since theirs were sent.
+    async fn sign_all(&mut self) -> Result<(), End> {
+        self.sign_at = None;
+        let spaces: Vec<SpaceId> = self.followed.keys().copied().collect();
+        for space in spaces {
             self.sign(space).await?;
         }
         Ok(())

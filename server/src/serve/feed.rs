@@ -19,6 +19,9 @@ use crate::segments::Segments;
 /// Bytes of encoded pieces that are kept: some pieces of each log that phones follow at the moment.
 const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// A kept piece shorter than this is read again when the log went on: many short ones cost a phone a flush each.
+const SHORT_BYTES: usize = 32 * 1024;
+
 /// A frame, and where the log stands behind it.
 #[derive(Clone)]
 pub struct Next {
@@ -30,9 +33,12 @@ pub struct Next {
 
 #[derive(Default)]
 struct Kept {
-    pieces: HashMap<(SpaceId, u64), Next>,
+    /// With each, whether it is a segment.
+    pieces: HashMap<(SpaceId, u64), (Next, bool)>,
     bytes: usize,
     heads: HashMap<SpaceId, (LogHead, Bytes)>,
+    /// Where each log ends: who has read to there is told so without a look at the store.
+    ends: HashMap<SpaceId, u64>,
     /// Grows with every erasure: what was read before must not be kept after.
     erasures: u64,
 }
@@ -67,14 +73,26 @@ impl Feed {
     /// # Errors
     /// When it can't be read.
     pub fn next(&self, space: SpaceId, from: u64) -> Result<Option<Next>, PieceError> {
+        let end = self.end(space)?;
+        if from >= end {
+            return Ok(None);
+        }
+        let is_packed = self.segments.begins(space, from);
         let erasures = {
             let kept = self.kept();
-            if let Some(next) = kept.pieces.get(&(space, from)) {
-                return Ok(Some(next.clone()));
+            match kept.pieces.get(&(space, from)) {
+                // A piece that was read before the log was packed gives way, and a short one that no longer ends the log.
+                Some((next, was_packed))
+                    if *was_packed || !is_packed && (next.head.next >= end || next.bytes.len() >= SHORT_BYTES) =>
+                {
+                    return Ok(Some(next.clone()));
+                }
+                _ => kept.erasures,
             }
-            kept.erasures
         };
-        let next = match self.segments.frame(space, from) {
+        let packed = if is_packed { self.segments.frame(space, from) } else { None };
+        let is_packed = packed.is_some();
+        let next = match packed {
             Some((bytes, head)) => Next { bytes: bytes.into(), head },
             None => {
                 let until = self.segments.next_after(space, from).unwrap_or(u64::MAX);
@@ -89,11 +107,38 @@ impl Feed {
                 kept.bytes = 0;
             }
             kept.bytes += next.bytes.len();
-            if let Some(before) = kept.pieces.insert((space, from), next.clone()) {
+            if let Some((before, _)) = kept.pieces.insert((space, from), (next.clone(), is_packed)) {
                 kept.bytes -= before.bytes.len();
             }
         }
         Ok(Some(next))
+    }
+
+    /// Where a log ends.
+    fn end(&self, space: SpaceId) -> Result<u64, PieceError> {
+        if let Some(end) = self.kept().ends.get(&space) {
+            return Ok(*end);
+        }
+        let next = self.reader.head(space)?.next;
+        let mut kept = self.kept();
+        // It may have grown since it was read.
+        let end = kept.ends.entry(space).or_insert(next);
+        *end = next.max(*end);
+        Ok(*end)
+    }
+
+    /// These logs grew: called before anybody is woken.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn grew(&self, spaces: &[SpaceId]) -> Result<(), PieceError> {
+        for space in spaces {
+            let next = self.reader.head(*space)?.next;
+            let mut kept = self.kept();
+            let end = kept.ends.entry(*space).or_insert(next);
+            *end = next.max(*end);
+        }
+        Ok(())
     }
 
     /// The signed head of a log: signed once for all that stand there.

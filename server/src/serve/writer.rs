@@ -299,11 +299,13 @@ impl Thread {
     }
 
     /// Wakes the connections that follow logs, and has them packed.
-    fn tell(&self, grown: &[SpaceId]) {
+    fn tell(&self, grown: &[SpaceId]) -> Result<(), ServerError> {
         if !grown.is_empty() {
+            self.feed.grew(grown)?;
             self.grown.send_modify(|count| *count += 1);
             self.packer.grew(grown.iter().copied());
         }
+        Ok(())
     }
 
     fn release(&mut self) -> Result<(), ServerError> {
@@ -318,7 +320,7 @@ impl Thread {
                     self.feed.erased()?;
                 }
                 self.scrubber.is_due();
-                self.tell(&grown);
+                self.tell(&grown)?;
                 Ok(())
             }
             Err(error) if is_full(&error) => {
@@ -348,7 +350,7 @@ impl Thread {
                     let members = Arc::new(self.server.members().clone());
                     *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
                 }
-                self.tell(&grown);
+                self.tell(&grown)?;
                 for (frame, answer) in frames.into_iter().zip(answers) {
                     // A connection that is gone asks again when it comes back.
                     let _ = answer.send(frame);

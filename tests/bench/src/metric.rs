@@ -51,6 +51,7 @@ pub fn of(workload: Workload) -> Vec<Metric> {
         Workload::W1 => vec![
             Metric::less("first screen ms", |line| more(line, "first_screen_ms")),
             Metric { heading: "all ms", ..WALL },
+            Metric::less("every title ms", |line| more(line, "every_title_ms")),
             SERVER_CPU,
             CLIENT_CPU,
             UP,

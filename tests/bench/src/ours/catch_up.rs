@@ -89,9 +89,17 @@ async fn fresh(
     };
     moved(&mut line, phone.driver.sync_watched(&serving.address(), &mut watch).await?);
     let synced = begun.elapsed();
-    let listed = list(phone.driver.app_mut())?;
+    // The list as a screen has it: all of them in their order, and the words of those that are in sight.
+    let order = phone.driver.app().joined().ok_or("a phone that has not joined")?.contribution_order();
+    if !lists(phone.driver.app_mut(), screen) || order.len() != docs {
+        return Err(format!("a list of {} instead of {docs} documents", order.len()).into());
+    }
     line.wall_ms = Some(ms(begun.elapsed()));
     began.end(serving, &mut line).await;
+    // Scrolling through all of it opens every document once.
+    let scrolling = Instant::now();
+    let listed = list(phone.driver.app_mut())?;
+    line.set("every_title_ms", ms(scrolling.elapsed()));
     line.set("first_screen_ms", ms(first_screen.ok_or("the first screen never came")?));
     line.set("synced_ms", ms(synced));
     line.set("listed_docs", listed as f64);
@@ -103,7 +111,7 @@ async fn fresh(
     Ok((line, phone))
 }
 
-/// Reads every title as a list shows it; says how many there were.
+/// Reads the words of every document, as somebody does who scrolls to the end; says how many have a title.
 fn list(app: &mut App) -> Result<usize, Problem> {
     let joined = app.joined_mut().ok_or("a phone that has not joined")?;
     Ok(joined.contributions()?.iter().filter(|item| !item.content.title.is_empty()).count())
