@@ -152,11 +152,11 @@ impl Segments {
             let mut next = 0;
             for segment in std::mem::take(segments) {
                 let fits = segment.from >= next && segment.next > segment.from && self.path(&segment.hash).exists();
-                if let (Some(head), true) = (segment.head(), fits) {
-                    if self.reader.had_head(*space, &empty, &head)? {
-                        next = segment.next;
-                        segments.push(segment);
-                    }
+                if let (Some(head), true) = (segment.head(), fits)
+                    && self.reader.had_head(*space, &empty, &head)?
+                {
+                    next = segment.next;
+                    segments.push(segment);
                 }
             }
         }
