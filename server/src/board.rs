@@ -120,6 +120,16 @@ impl Board {
         answered.await.unwrap_or(0)
     }
 
+    /// Lets the device have all that the server has by now; returns when it does, or can't.
+    pub async fn catch_up(&self) {
+        let Some(requests) = self.requests.lock().await.clone() else { return };
+        let (done, is_done) = oneshot::channel();
+        if requests.send(Request::CatchUp(done)).await.is_ok() {
+            // A device that ends doesn't answer.
+            let _ = is_done.await;
+        }
+    }
+
     /// A link that opens the page, once and for a limited time, while nobody used it.
     #[must_use]
     pub fn one_time_link(&self, address: &str) -> Option<String> {

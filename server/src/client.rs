@@ -316,6 +316,7 @@ impl Driver {
         // Nobody has asked for anything yet: the first sync is made, and then it rests.
         let mut asked_at: Option<Instant> = None;
         let mut has_settled = false;
+        let mut catching_up: Vec<tokio::sync::oneshot::Sender<()>> = Vec::new();
         loop {
             let awake_until = asked_at.map(|asked_at| asked_at + AWAKE);
             if has_settled && link.is_some() && awake_until.is_none_or(|until| Instant::now() >= until) {
@@ -341,6 +342,16 @@ impl Driver {
                     Some(Request::Look(look)) => {
                         (asked_at, next_try) = (Some(Instant::now()), if link.is_none() { now() } else { next_try });
                         tokio::task::block_in_place(|| look(&mut self.app));
+                        Wanted::default()
+                    }
+                    Some(Request::CatchUp(done)) => {
+                        // A new connection asks for all that there is; what comes on this one has no end.
+                        if let Some(mut link) = link.take() {
+                            link.close().await;
+                            let _ = self.disconnected();
+                        }
+                        (next_try, has_settled) = (now(), false);
+                        catching_up.push(done);
                         Wanted::default()
                     }
                     Some(Request::Glance(look)) => {
@@ -380,7 +391,11 @@ impl Driver {
             if let Some(at) = wanted.connect_at {
                 next_try = at;
             }
-            has_settled |= wanted.settled.is_some();
+            if wanted.settled.is_some() {
+                has_settled = true;
+                // Whoever asked may have gone.
+                catching_up.drain(..).for_each(|done| drop(done.send(())));
+            }
             let sent = match &mut link {
                 Some(link) => link.send(wanted.frames),
                 None => Ok(()),
@@ -422,6 +437,8 @@ pub enum Request {
     Command(Box<Command>, tokio::sync::oneshot::Sender<Result<Reply, CommandError>>),
     /// Look at the app, for a person: from then on it follows the server for a while.
     Look(Box<dyn FnOnce(&mut App) + Send>),
+    /// Sync with the server now, and say when that is done.
+    CatchUp(tokio::sync::oneshot::Sender<()>),
     /// Look at the app in passing.
     Glance(Box<dyn FnOnce(&mut App) + Send>),
 }

@@ -58,6 +58,8 @@ use writer::Writer;
 
 /// Connections for metrics at their own address: a few programs that look every few seconds.
 const METRICS_CONNECTIONS_MAX: usize = 16;
+/// How long a stopping server waits for the board's device to let go of erased words; the next start does it otherwise.
+const BOARD_LAST: Duration = Duration::from_secs(3);
 
 /// What all connections share.
 pub struct Shared {
@@ -176,6 +178,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
         tokio::spawn(release_every(settings.hold, Arc::clone(&shared))),
         tokio::spawn(signals::reload(shared.tls.clone())),
         tokio::spawn(signals::watchdog(Arc::clone(&shared))),
+        tokio::spawn(erase_on_board(Arc::clone(&shared))),
         tokio::spawn(stored::count_again_and_again(store.uncached(), Arc::clone(&shared.metrics))),
     ];
     listeners.serve(&shared);
@@ -199,6 +202,10 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     drop(patrols);
     for task in tasks {
         task.abort();
+    }
+    if store.has_erased() {
+        // While it can still be served.
+        let _ = tokio::time::timeout(BOARD_LAST, shared.board.catch_up()).await;
     }
     stop.send_replace(true);
     // What was admitted is answered and connections end by themselves; one that doesn't is cut.
@@ -276,6 +283,14 @@ impl Listeners {
             tokio::spawn(listen::serve(metrics, Door { router, guests, limits, tls: None, ..door.clone() }));
         }
         tokio::spawn(listen::serve(self.phones, door));
+    }
+}
+
+/// The board's device lets go of erased words as soon as phones do, also while it rests.
+async fn erase_on_board(shared: Arc<Shared>) {
+    let mut erasures = shared.feed.erasures();
+    while erasures.changed().await.is_ok() {
+        shared.board.catch_up().await;
     }
 }
 

@@ -55,8 +55,8 @@ pub(super) fn server_news(before: &ServerSeen, phone: &Driver) {
 
 /// Whether the server ever showed less than it had confirmed.
 pub(super) fn server(phone: &Driver) {
-    let name = if ServerSeen::of(phone).broken > 0 { "server-went-back" } else { "server-never-went-back" };
-    say!("{}", messages::text(name));
+    let went_back = ServerSeen::of(phone).broken > 0;
+    say!("{}", if went_back { messages::text("server-went-back") } else { messages::text("server-never-went-back") });
 }
 
 /// The name of a reason in the message file.

@@ -13,6 +13,7 @@ use samenspraak_core::store::log::LogHead;
 use samenspraak_core::sync::pieces::{PieceError, PieceReader};
 use samenspraak_core::sync::server::HeadSigner;
 use samenspraak_core::sync::wire::Frame;
+use tokio::sync::watch;
 
 use crate::segments::Segments;
 
@@ -49,13 +50,14 @@ pub struct Feed {
     signer: HeadSigner,
     segments: Arc<Segments>,
     kept: Mutex<Kept>,
+    erased: watch::Sender<u64>,
 }
 
 impl Feed {
     /// What `reader` reads and `segments` keeps.
     #[must_use]
     pub fn new(reader: PieceReader, signer: HeadSigner, segments: Arc<Segments>) -> Self {
-        Self { reader, signer, segments, kept: Mutex::default() }
+        Self { reader, signer, segments, kept: Mutex::default(), erased: watch::Sender::new(0) }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -68,28 +70,40 @@ impl Feed {
         &self.reader
     }
 
+    /// What comes at `from` of a log if that is in memory: `Some(None)` at its end, `None` when the store has to be read.
+    #[must_use]
+    pub fn at_hand(&self, space: SpaceId, from: u64) -> Option<Option<Next>> {
+        let is_packed = self.segments.begins(space, from);
+        let kept = self.kept();
+        let end = *kept.ends.get(&space)?;
+        if from >= end {
+            return Some(None);
+        }
+        match kept.pieces.get(&(space, from)) {
+            // A piece that was read before the log was packed gives way, and a short one that no longer ends the log.
+            Some((next, was_packed))
+                if *was_packed || !is_packed && (next.head.next >= end || next.bytes.len() >= SHORT_BYTES) =>
+            {
+                Some(Some(next.clone()))
+            }
+            _ => None,
+        }
+    }
+
     /// What comes at `from` of a log, or `None` at its end.
     ///
     /// # Errors
     /// When it can't be read.
     pub fn next(&self, space: SpaceId, from: u64) -> Result<Option<Next>, PieceError> {
-        let end = self.end(space)?;
-        if from >= end {
+        if from >= self.end(space)? {
             return Ok(None);
         }
+        // Others may have read it while this one waited for its turn.
+        if let Some(next) = self.at_hand(space, from) {
+            return Ok(next);
+        }
         let is_packed = self.segments.begins(space, from);
-        let erasures = {
-            let kept = self.kept();
-            match kept.pieces.get(&(space, from)) {
-                // A piece that was read before the log was packed gives way, and a short one that no longer ends the log.
-                Some((next, was_packed))
-                    if *was_packed || !is_packed && (next.head.next >= end || next.bytes.len() >= SHORT_BYTES) =>
-                {
-                    return Ok(Some(next.clone()));
-                }
-                _ => kept.erasures,
-            }
-        };
+        let erasures = self.kept().erasures;
         let packed = if is_packed { self.segments.frame(space, from) } else { None };
         let is_packed = packed.is_some();
         let next = match packed {
@@ -165,6 +179,14 @@ impl Feed {
             kept.pieces.clear();
             kept.bytes = 0;
         }
-        self.segments.refresh().map(|_| ())
+        self.segments.refresh()?;
+        self.erased.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// Changes whenever something was erased.
+    #[must_use]
+    pub fn erasures(&self) -> watch::Receiver<u64> {
+        self.erased.subscribe()
     }
 }

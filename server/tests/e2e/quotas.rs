@@ -68,7 +68,7 @@ fn one_address_takes_no_more_than_its_places_and_leaves_those_of_others() {
 fn when_all_places_are_taken_one_more_is_told_so_and_one_that_leaves_makes_room() {
     let (wijk, runtime) = (Wijk::new(), runtime());
     let metrics = crate::support::free_port();
-    // One is the board's own device.
+    // One is the board's own device, which follows as long as somebody looks.
     let variables =
         [("SAMENSPRAAK_LIMITS_CONNECTIONS", "4"), ("SAMENSPRAAK_METRICS_LISTEN", &format!("127.0.0.1:{metrics}"))];
     let server = wijk.serve_with(&variables);
@@ -76,6 +76,7 @@ fn when_all_places_are_taken_one_more_is_told_so_and_one_that_leaves_makes_room(
         let (_, text) = crate::watching::ask(metrics, "/metrics", &["host: here"]);
         text.lines().find_map(|line| line.strip_prefix("samenspraak_connections ")).unwrap().parse::<u64>().unwrap()
     };
+    assert_eq!(server.get("/bestuur", "").0, 200);
     until("the board's device is there", || (connections() == 1).then_some(()));
     runtime.block_on(async {
         let mut sockets = Vec::new();

@@ -20,7 +20,8 @@ fn packed(wijk: &Wijk) -> Vec<PathBuf> {
 }
 
 fn holds(wijk: &Wijk, canary: &str) -> bool {
-    !Scanner::new(&[canary]).scan(&wijk.folder().join("segments")).is_empty()
+    let folder = wijk.folder().join("segments");
+    folder.exists() && !Scanner::new(&[canary]).scan(&folder).is_empty()
 }
 
 fn fresh(wijk: &Wijk) -> (Driver, u64) {
