@@ -394,7 +394,9 @@ impl Driver {
             if wanted.settled.is_some() {
                 has_settled = true;
                 // Whoever asked may have gone.
-                catching_up.drain(..).for_each(|done| drop(done.send(())));
+                for done in catching_up.drain(..) {
+                    let _ = done.send(());
+                }
             }
             let sent = match &mut link {
                 Some(link) => link.send(wanted.frames),
