@@ -125,7 +125,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     let segments = Segments::open(folder.path(), wijk, server.reader(), store.rows()).map_err(ServerError::from)?;
     let segments = Arc::new(segments);
     let packer = Arc::new(Packer::start(Arc::clone(&segments), server.replica().spaces())?);
-    let feed = Arc::new(Feed::new(server.reader(), server.signer(), segments));
+    let feed = Arc::new(Feed::new(wijk, server.reader(), server.signer(), segments));
     let beside = (Arc::clone(&feed), Arc::clone(&packer), Arc::clone(&metrics));
     let writer = Writer::start(server, folder, Arc::clone(&store), beside)?;
     let board = match &board_store {

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
-use samenspraak_core::model::SpaceId;
+use samenspraak_core::model::{SpaceId, WijkId};
 use samenspraak_core::store::log::LogHead;
 use samenspraak_core::sync::pieces::{PieceError, PieceReader};
+use samenspraak_core::sync::segment;
 use samenspraak_core::sync::server::HeadSigner;
-use samenspraak_core::sync::wire::Frame;
+use samenspraak_core::sync::wire::{Frame, Piece};
 use tokio::sync::watch;
 
 use crate::segments::Segments;
@@ -20,6 +21,10 @@ use crate::segments::Segments;
 /// Bytes of encoded pieces that are kept: some pieces of each log that phones follow at the moment.
 const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// A piece of fewer items isn't packed: a change that somebody typed just now should not wait for it.
+const PACKED_ITEMS_MIN: usize = 16;
+/// How hard what was just written is compressed, on zstd's scale to 22: quickly, for somebody waits.
+const PACKED_LEVEL: i32 = 3;
 /// A kept piece shorter than this is read again when the log went on: many short ones cost a phone a flush each.
 const SHORT_BYTES: usize = 32 * 1024;
 
@@ -46,6 +51,7 @@ struct Kept {
 
 /// See the module.
 pub struct Feed {
+    wijk: WijkId,
     reader: PieceReader,
     signer: HeadSigner,
     segments: Arc<Segments>,
@@ -56,8 +62,8 @@ pub struct Feed {
 impl Feed {
     /// What `reader` reads and `segments` keeps.
     #[must_use]
-    pub fn new(reader: PieceReader, signer: HeadSigner, segments: Arc<Segments>) -> Self {
-        Self { reader, signer, segments, kept: Mutex::default(), erased: watch::Sender::new(0) }
+    pub fn new(wijk: WijkId, reader: PieceReader, signer: HeadSigner, segments: Arc<Segments>) -> Self {
+        Self { wijk, reader, signer, segments, kept: Mutex::default(), erased: watch::Sender::new(0) }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -111,7 +117,7 @@ impl Feed {
             None => {
                 let until = self.segments.next_after(space, from).unwrap_or(u64::MAX);
                 let Some(read) = self.reader.read_until(space, from, until)? else { return Ok(None) };
-                Next { bytes: Frame::Piece(read.piece).encode().into(), head: read.head }
+                Next { bytes: self.encode(read.piece).into(), head: read.head }
             }
         };
         let mut kept = self.kept();
@@ -126,6 +132,18 @@ impl Feed {
             }
         }
         Ok(Some(next))
+    }
+
+    /// A piece as a frame: packed where that is shorter. It happens once for all that stand at the same place.
+    fn encode(&self, piece: Piece) -> Vec<u8> {
+        let worth = piece.lines.len() >= PACKED_ITEMS_MIN;
+        let plain = if worth { segment::pack(self.wijk, &piece) } else { None };
+        let (space, epoch, from) = (piece.space, piece.epoch, piece.from);
+        let as_it_is = Frame::Piece(piece).encode();
+        match plain.and_then(|plain| zstd::bulk::compress(&plain, PACKED_LEVEL).ok()) {
+            Some(packed) if packed.len() < as_it_is.len() / 2 => Frame::Segment { space, epoch, from, packed }.encode(),
+            _ => as_it_is,
+        }
     }
 
     /// Where a log ends.
