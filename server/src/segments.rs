@@ -80,7 +80,12 @@ struct State {
     segments: BTreeMap<SpaceId, Vec<Segment>>,
     /// Grows whenever something was taken away: what was read before must not be published after.
     taken_away: u64,
+    /// How many items had been looked at, in all logs, when the list was written last.
+    noted: u64,
 }
+
+/// So many items may be looked at again at the next start: that takes some milliseconds.
+const UNNOTED_MAX: u64 = 1024;
 
 /// What is made of one stretch of a log, before it is published.
 struct Made {
@@ -136,6 +141,7 @@ impl Segments {
             looked_at: by_space(list.looked_at),
             segments: by_space(list.segments),
             taken_away: 0,
+            noted: 0,
         };
         let segments = Self { dir, wijk, reader, store, state: Mutex::new(state) };
         segments.check()?;
@@ -267,7 +273,8 @@ impl Segments {
         }
     }
 
-    fn save(&self, state: &State) {
+    fn save(&self, state: &mut State) {
+        state.noted = state.looked_at.values().sum();
         let list = List {
             layout: LAYOUT,
             epoch: hex(&self.reader.epoch()),
@@ -299,10 +306,19 @@ impl Segments {
         let (from, next, head) = (made.from, made.head.next, hex(&made.head.hash));
         let bytes = made.bytes.len() as u64;
         segments.insert(at, Segment { from, next, head, hash: hash.clone(), bytes, full: made.full });
-        self.save(&state);
+        self.save(&mut state);
         // Whoever is reading one of them at this moment gets a piece instead.
         gone.iter().filter(|segment| segment.hash != hash).for_each(|segment| self.remove(&segment.hash));
         true
+    }
+
+    /// Writes down up to where the logs were looked at, if that is much more than the list says: the next start need not do it
+    /// again.
+    fn note(&self) {
+        let mut state = self.state();
+        if state.looked_at.values().sum::<u64>() >= state.noted + UNNOTED_MAX {
+            self.save(&mut state);
+        }
     }
 
     /// Removes files that no list names: what a kill left behind.

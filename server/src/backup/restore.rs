@@ -106,15 +106,24 @@ fn write(folder: &Path, copied: &super::Copied, chunks: &Chunks) -> Result<(), P
         make_folder(parent).map_err(fail(parent))?;
     }
     let mut bytes = 0;
-    write_new(&place, |file| {
+    let written = write_new(&place, |file| {
         for hash in &copied.chunks {
             let chunk = chunks.get(hash)?;
             bytes += chunk.len() as u64;
             file.write_all(&chunk).map_err(fail(&place))?;
         }
         Ok(())
-    })?;
-    if bytes != copied.bytes {
+    });
+    let is_whole = bytes == copied.bytes;
+    if written.is_err() || !is_whole {
+        // A part of a file must not pass for the file: least of all for the one that makes a folder a wijk's.
+        match std::fs::remove_file(&place) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(&place)(error)),
+            _ => {}
+        }
+    }
+    written?;
+    if !is_whole {
         return Err(ProgramError::File { path: place, what: "has another length than when it was copied".into() });
     }
     if let Some(parent) = place.parent() {

@@ -86,6 +86,7 @@ fn run(segments: &Segments, mut spaces: BTreeSet<SpaceId>, told: &Receiver<BTree
                 tracing::warn!(%space, %error, "a log can't be packed; phones are sent pieces");
             }
         }
+        segments.note();
         match told.recv() {
             Ok(grown) => spaces.extend(grown),
             Err(_) => return,
