@@ -100,22 +100,23 @@ pub(crate) fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Writes the shortest signed LEB128 form.
+pub(crate) fn write_signed(out: &mut Vec<u8>, mut value: i64) {
+    loop {
+        let byte = (value & 0x7f) as u8;
+        value >>= 7;
+        if (value == 0 && byte & 0x40 == 0) || (value == -1 && byte & 0x40 != 0) {
+            return out.push(byte);
+        }
+        out.push(byte | 0x80);
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn write_signed(out: &mut Vec<u8>, mut value: i64) {
-        loop {
-            let byte = (value & 0x7f) as u8;
-            value >>= 7;
-            if (value == 0 && byte & 0x40 == 0) || (value == -1 && byte & 0x40 != 0) {
-                return out.push(byte);
-            }
-            out.push(byte | 0x80);
-        }
-    }
 
     proptest! {
         #[test]

@@ -3,6 +3,7 @@
 use super::SegmentError;
 use super::change::SPECS;
 use crate::cbor::{CborError, Reader, Writer};
+use crate::gate::change::reader::write_unsigned;
 
 /// What a column holds. Numbers are unsigned LEB128. The order is the order on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,12 +90,12 @@ impl Columns {
 
     /// Adds a number.
     pub fn number(&mut self, col: Col, value: u64) {
-        write_number(self.column(col as usize), value);
+        write_unsigned(self.column(col as usize), value);
     }
 
     /// Adds what a change has in the column `SPECS[spec]`.
     pub fn spec(&mut self, spec: usize, bytes: &[u8]) {
-        write_number(self.column(Col::Spec as usize + 2 * spec), bytes.len() as u64);
+        write_unsigned(self.column(Col::Spec as usize + 2 * spec), bytes.len() as u64);
         self.column(Col::Spec as usize + 2 * spec + 1).extend_from_slice(bytes);
     }
 
@@ -189,15 +190,6 @@ impl<'b> ColumnsReader<'b> {
             false => Err(SegmentError::Limit { what: "its columns are read for" }),
         }
     }
-}
-
-/// Writes an unsigned LEB128 number.
-pub fn write_number(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 /// A difference as a number that is small when the difference is.

@@ -6,6 +6,7 @@
 
 use super::SegmentError;
 use super::change::SPECS;
+use crate::gate::change::reader::{Reader, write_signed, write_unsigned};
 
 /// The column as it is.
 const PLAIN: u8 = 0;
@@ -109,7 +110,7 @@ fn run_of(count: u64) -> Vec<u8> {
 /// A column of truths: how many are false, how many are true.
 fn all_true(count: u64) -> Vec<u8> {
     let mut out = vec![0];
-    super::columns::write_number(&mut out, count);
+    write_unsigned(&mut out, count);
     out
 }
 
@@ -140,33 +141,9 @@ fn typed(behind: i64, operations: u64, start: u64) -> Vec<u8> {
     out
 }
 
-/// Reads a signed LEB128 number.
+/// Reads a signed LEB128 number; what follows it.
 fn read_signed(bytes: &[u8]) -> Option<(i64, &[u8])> {
-    let (mut value, mut shift) = (0i64, 0u32);
-    for (at, byte) in bytes.iter().enumerate() {
-        if shift > 63 {
-            return None;
-        }
-        value |= i64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte & 0x80 == 0 {
-            if byte & 0x40 != 0 && shift < 64 {
-                value |= -1i64 << shift;
-            }
-            return Some((value, &bytes[at + 1..]));
-        }
-    }
-    None
-}
-
-/// Writes the shortest signed LEB128 form.
-fn write_signed(out: &mut Vec<u8>, mut value: i64) {
-    loop {
-        let byte = (value & 0x7f) as u8;
-        value >>= 7;
-        if (value == 0 && byte & 0x40 == 0) || (value == -1 && byte & 0x40 != 0) {
-            return out.push(byte);
-        }
-        out.push(byte | 0x80);
-    }
+    let mut reader = Reader::new(bytes);
+    let value = reader.signed().ok()?;
+    Some((value, reader.rest()))
 }
