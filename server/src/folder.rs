@@ -342,8 +342,13 @@ impl Folder {
     /// Opens the server's store.
     ///
     /// # Errors
-    /// As for [`ServerStore::open`].
+    /// As for [`ServerStore::open`]; when healing it was broken off between two steps: an empty store must not take its place.
     pub fn server_store(&self) -> Result<ServerStore, ProgramError> {
+        let healed = self.path.join(crate::heal::FRESH);
+        if !self.store_path(Which::Server).exists() && healed.exists() {
+            let what = "healing was broken off: run `samenspraak heal` on this folder again".to_owned();
+            return Err(ProgramError::File { path: healed, what });
+        }
         ServerStore::open(&self.path, self.wijk()?)
     }
 

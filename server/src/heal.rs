@@ -18,7 +18,7 @@ use crate::folder::{Folder, Which, io_error, make_folder};
 use crate::verify::{Found, check_store};
 
 /// The store that is being made.
-const FRESH: &str = "server.new";
+pub(crate) const FRESH: &str = "server.new";
 /// The damaged one.
 const ASIDE: &str = "server.damaged";
 

@@ -319,6 +319,12 @@ fn a_store_whose_files_are_damaged_is_healed_from_what_is_left_and_from_its_phon
     assert!(healed.contains("lost: segment 1"), "{healed}");
     assert!(entries(&folder).len() < before.len(), "so this test shows nothing: {healed}");
     run(&["verify", arg(&folder)]).ok();
+    // Killed between its last two steps: nobody begins with an empty store meanwhile.
+    fs::rename(folder.join("server"), folder.join("server.new")).unwrap();
+    let refused = run(&["serve", arg(&folder), "--listen", "127.0.0.1:0"]);
+    assert!(refused.err.contains("samenspraak heal"), "{refused:?}");
+    assert!(!folder.join("server").exists());
+    run(&["heal", arg(&folder)]).ok();
     let server = wijk.serve();
     assert!(server.log().contains("a new epoch begins"), "{}", server.log());
     sync(&runtime, &wijk, &mut ben);
