@@ -40,7 +40,7 @@ use crate::gate::Dep;
 use crate::gate::body::{SubjectState, is_membership};
 use crate::membership::{Asked, Members};
 use crate::model::{DeviceId, EntryId, PersonId, SpaceId, SubjectId, WijkId};
-use crate::store::{Batch, Row, Store, StoreError, Table, keys};
+use crate::store::{Batch, Row, Store, StoreError, Table, keys, walk};
 
 /// How the keys of entries in closed spaces begin: the first byte of [`SpaceId::to_bytes`].
 const CLOSED_PREFIXES: [&[u8]; 4] = [&[2], &[3], &[5], &[6]];
@@ -160,19 +160,8 @@ impl Replica {
         prefix: &[u8],
         mut each: impl FnMut(&mut Self, Row) -> Result<(), ReplicaError>,
     ) -> Result<(), ReplicaError> {
-        let (mut from, end) = (prefix.to_vec(), keys::after(prefix));
-        loop {
-            let rows = self.store.scan(table, &from, Some(&end), SCAN_ROWS)?;
-            let full = rows.len() == SCAN_ROWS;
-            for row in rows {
-                from.clone_from(&row.key);
-                each(self, row)?;
-            }
-            if !full {
-                return Ok(());
-            }
-            from.push(0);
-        }
+        let store = Arc::clone(&self.store);
+        walk(store.as_ref(), table, prefix, |row| each(self, row))
     }
 
     /// The wijk.
@@ -287,24 +276,12 @@ impl Replica {
         if let Some((device, seq)) = self.subject(space, subject)?.and_then(|row| row.creator) {
             places.push(Place { space, device, seq });
         }
-        let prefix = keys::subject_entries(space, subject);
-        let (mut from, end) = (prefix.clone(), keys::after(&prefix));
-        loop {
-            let rows = self.store.scan(Table::Subject, &from, Some(&end), SCAN_ROWS)?;
-            let full = rows.len() == SCAN_ROWS;
-            for row in &rows {
-                if let Some((device, seq)) = keys::parse_subject_entry(&row.key) {
-                    places.push(Place { space, device, seq });
-                }
-            }
-            match rows.into_iter().next_back() {
-                Some(last) if full => {
-                    from = last.key;
-                    from.push(0);
-                }
-                _ => return Ok(places),
-            }
-        }
+        walk::<ReplicaError>(self.store.as_ref(), Table::Subject, &keys::subject_entries(space, subject), |row| {
+            let place = keys::parse_subject_entry(&row.key).map(|(device, seq)| Place { space, device, seq });
+            places.extend(place);
+            Ok(())
+        })?;
+        Ok(places)
     }
 
     /// Writes an entry that creates its subject and whose body somebody else made, sealed: it opens its subject itself.

@@ -232,6 +232,34 @@ pub trait Store: Send + Sync {
     fn scrub(&self) -> Result<(), StoreError>;
 }
 
+/// Rows that [`walk`] reads at a time: some 100 KiB of entries.
+pub const WALK_ROWS: usize = 512;
+
+/// Calls `each` for every row of a table whose key begins with `prefix`, in order of keys, some rows at a time.
+///
+/// # Errors
+/// When rows can't be read, or what `each` says; then no further row is read.
+pub fn walk<E: From<StoreError>>(
+    store: &dyn Store,
+    table: Table,
+    prefix: &[u8],
+    mut each: impl FnMut(Row) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut from, end) = (prefix.to_vec(), keys::after(prefix));
+    loop {
+        let rows = store.scan(table, &from, Some(&end), WALK_ROWS)?;
+        let full = rows.len() == WALK_ROWS;
+        for row in rows {
+            from.clone_from(&row.key);
+            each(row)?;
+        }
+        if !full {
+            return Ok(());
+        }
+        from.push(0);
+    }
+}
+
 /// Checks the limits of every row of a batch; stores call it before anything else.
 ///
 /// # Errors

@@ -14,14 +14,12 @@ use samenspraak_core::model::{EntryId, SpaceId};
 use samenspraak_core::replica::EntryRow;
 use samenspraak_core::store::disk::{DiskStore, Verification};
 use samenspraak_core::store::log::decode_line;
-use samenspraak_core::store::{Row, Store, StoreError, Table, keys};
+use samenspraak_core::store::{Row, Store, StoreError, Table, keys, walk};
 use serde::Serialize;
 
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which, io_error};
 
-/// Rows read at a time.
-const SCAN_ROWS: usize = 1024;
 /// Tables of which old rows may go without anybody's words going: blobs and views. A server keeps neither yet; text and its
 /// signatures are never among them.
 const TRIMMABLE: [Table; 0] = [];
@@ -114,15 +112,10 @@ pub(crate) fn space_of(key: &[u8]) -> Option<SpaceId> {
 /// # Errors
 /// When it can't be read.
 pub fn each_row(store: &dyn Store, table: Table, mut look: impl FnMut(&Row)) -> Result<(), StoreError> {
-    let mut from = Vec::new();
-    loop {
-        let rows = store.scan(table, &from, None, SCAN_ROWS)?;
-        rows.iter().for_each(&mut look);
-        match rows.last() {
-            Some(last) if rows.len() == SCAN_ROWS => from = [last.key.as_slice(), &[0]].concat(),
-            _ => return Ok(()),
-        }
-    }
+    walk(store, table, &[], |row| {
+        look(&row);
+        Ok(())
+    })
 }
 
 fn month(day: u32) -> String {
@@ -258,12 +251,12 @@ pub fn run(path: &Path, as_json: bool) -> Result<(), ProgramError> {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use samenspraak_core::store::{Batch, MemoryStore};
+    use samenspraak_core::store::{Batch, MemoryStore, WALK_ROWS};
 
     #[test]
     fn every_row_is_looked_at_once_whatever_their_number() {
         let store = MemoryStore::new();
-        for count in [0, 1, SCAN_ROWS, SCAN_ROWS + 1] {
+        for count in [0, 1, WALK_ROWS, WALK_ROWS + 1] {
             let mut batch = Batch::new();
             for number in 0..count {
                 batch.put(Table::Meta, u32::try_from(number).unwrap().to_be_bytes(), [7]);

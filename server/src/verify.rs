@@ -14,14 +14,11 @@ use samenspraak_core::model::{DeviceId, EntryId, SpaceId, SubjectId, WijkId};
 use samenspraak_core::replica::{EntryRow, Head, Place, SubjectRow};
 use samenspraak_core::store::disk::{DiskStore, Verification};
 use samenspraak_core::store::log::{Epoch, LogHead, decode_head, decode_line};
-use samenspraak_core::store::{Row, Store, Table, keys};
+use samenspraak_core::store::{Store, Table, keys, walk};
 
 use crate::device::{PHONE, phone_vault, read_device};
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which};
-
-/// Rows read at a time.
-const SCAN_ROWS: usize = 1024;
 
 /// What was found in one store.
 #[derive(Debug, Default)]
@@ -102,31 +99,6 @@ fn check(name: &str, store: &dyn Store, journal: &Verification, wijk: Option<Wij
     Ok(found.problems.len())
 }
 
-/// Calls `each` for every row whose key begins with `prefix`.
-///
-/// # Errors
-/// When rows can't be read, or what `each` says.
-pub(crate) fn walk(
-    store: &dyn Store,
-    table: Table,
-    prefix: &[u8],
-    mut each: impl FnMut(Row) -> Result<(), ProgramError>,
-) -> Result<(), ProgramError> {
-    let (mut from, end) = (prefix.to_vec(), keys::after(prefix));
-    loop {
-        let rows = store.scan(table, &from, Some(&end), SCAN_ROWS)?;
-        let full = rows.len() == SCAN_ROWS;
-        for row in rows {
-            from.clone_from(&row.key);
-            each(row)?;
-        }
-        if !full {
-            return Ok(());
-        }
-        from.push(0);
-    }
-}
-
 /// Checks chains and logs of one store.
 ///
 /// # Errors
@@ -138,7 +110,7 @@ pub fn check_store(store: &dyn Store, wijk: WijkId, found: &mut Found) -> Result
 
 fn check_chains(store: &dyn Store, wijk: WijkId, found: &mut Found) -> Result<(), ProgramError> {
     let mut ends: BTreeMap<(SpaceId, DeviceId), Head> = BTreeMap::new();
-    walk(store, Table::Entry, &[], |row| {
+    walk::<ProgramError>(store, Table::Entry, &[], |row| {
         let (Some(place), Ok(entry)) = (Place::decode(&row.key), EntryRow::decode(&row.value)) else {
             found.problems.push("an entry can't be read".into());
             return Ok(());
@@ -223,7 +195,7 @@ fn subject_salt(
 fn check_logs(store: &dyn Store, wijk: WijkId, found: &mut Found) -> Result<(), ProgramError> {
     let mut heads: Vec<(SpaceId, Epoch, LogHead)> = Vec::new();
     let prefix = b"log-head/";
-    walk(store, Table::Meta, prefix, |row| {
+    walk::<ProgramError>(store, Table::Meta, prefix, |row| {
         let key = &row.key[prefix.len()..];
         let at = key.len().saturating_sub(16);
         let space = SpaceId::from_bytes(&key[..at]);

@@ -11,7 +11,7 @@ use super::{Replica, ReplicaError, Side, SubjectRow};
 use crate::gate::body::SubjectState;
 use crate::model::WijkId;
 use crate::store::erased::Erasure;
-use crate::store::{Store, Table, keys};
+use crate::store::{Store, Table, keys, walk};
 
 /// Erases in a store what it doesn't know to be erased, also subjects it never had, and commits that. Returns how many there
 /// were. The bytes leave the files with the next scrub, which is due then.
@@ -56,24 +56,17 @@ fn is_erased(store: &dyn Store, erasure: &Erasure) -> Result<bool, ReplicaError>
 /// # Errors
 /// When it can't be read.
 pub fn erased_subjects(store: &dyn Store) -> Result<Vec<Erasure>, ReplicaError> {
-    let (mut from, mut found) = (Vec::new(), Vec::new());
-    loop {
-        let rows = store.scan(Table::Subject, &from, None, super::SCAN_ROWS)?;
-        let full = rows.len() == super::SCAN_ROWS;
-        for row in rows {
-            if let Some((space, subject)) = keys::parse_subject(&row.key) {
-                let facts = SubjectRow::decode(&row.value);
-                let facts = facts.map_err(|cause| ReplicaError::Row { table: Table::Subject, cause })?;
-                if facts.state == SubjectState::Erased {
-                    let device = facts.creator.map_or(crate::model::DeviceId::ZERO, |(device, _)| device);
-                    found.push(Erasure { space, subject, kind: facts.kind, device });
-                }
+    let mut found = Vec::new();
+    walk::<ReplicaError>(store, Table::Subject, &[], |row| {
+        if let Some((space, subject)) = keys::parse_subject(&row.key) {
+            let facts = SubjectRow::decode(&row.value);
+            let facts = facts.map_err(|cause| ReplicaError::Row { table: Table::Subject, cause })?;
+            if facts.state == SubjectState::Erased {
+                let device = facts.creator.map_or(crate::model::DeviceId::ZERO, |(device, _)| device);
+                found.push(Erasure { space, subject, kind: facts.kind, device });
             }
-            from = row.key;
         }
-        if !full {
-            return Ok(found);
-        }
-        from.push(0);
-    }
+        Ok(())
+    })?;
+    Ok(found)
 }

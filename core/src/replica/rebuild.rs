@@ -14,7 +14,7 @@ use super::{Lacking, Replica, ReplicaError, RunBatch, SCAN_ROWS, Side};
 use crate::entry::{Header, sign};
 use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
 use crate::store::log::decode_line;
-use crate::store::{Batch, Row, Store, Table, keys};
+use crate::store::{Batch, Row, Store, Table, keys, walk};
 
 /// What became of the entries of a damaged store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,26 +81,6 @@ fn admit(target: &mut Replica, space: SpaceId, batch: &RunBatch) -> Result<bool,
     }
 }
 
-fn walk(
-    store: &dyn Store,
-    table: Table,
-    each: &mut dyn FnMut(Row) -> Result<(), ReplicaError>,
-) -> Result<(), ReplicaError> {
-    let mut from = Vec::new();
-    loop {
-        let rows = store.scan(table, &from, None, SCAN_ROWS)?;
-        let full = rows.len() == SCAN_ROWS;
-        for row in rows {
-            from.clone_from(&row.key);
-            each(row)?;
-        }
-        if !full {
-            return Ok(());
-        }
-        from.push(0);
-    }
-}
-
 /// One chain while it is read.
 struct Chain {
     space: SpaceId,
@@ -118,7 +98,7 @@ struct Chain {
 /// Returns how many entries that were.
 fn keep_whole_chains(wijk: WijkId, store: &dyn Store) -> Result<usize, ReplicaError> {
     let mut heads: BTreeMap<(SpaceId, DeviceId), Option<Head>> = BTreeMap::new();
-    walk(store, Table::Meta, &mut |row| {
+    walk::<ReplicaError>(store, Table::Meta, &[], |row| {
         if let Some(chain) = keys::parse_chain_head(&row.key) {
             heads.insert(chain, None);
         }
@@ -135,7 +115,7 @@ fn keep_whole_chains(wijk: WijkId, store: &dyn Store) -> Result<usize, ReplicaEr
         }
         heads.insert((chain.space, chain.device), chain.proven);
     };
-    walk(store, Table::Entry, &mut |row| {
+    walk::<ReplicaError>(store, Table::Entry, &[], |row| {
         let (Some(at), Ok(entry)) = (Place::decode(&row.key), EntryRow::decode(&row.value)) else {
             batch.delete(Table::Entry, row.key);
             return Ok(());
@@ -179,7 +159,7 @@ fn keep_whole_chains(wijk: WijkId, store: &dyn Store) -> Result<usize, ReplicaEr
         }
     }
     // What waits is found again by the gate.
-    walk(store, Table::Pending, &mut |row| {
+    walk::<ReplicaError>(store, Table::Pending, &[], |row| {
         batch.delete(Table::Pending, row.key);
         Ok(())
     })?;
@@ -189,7 +169,7 @@ fn keep_whole_chains(wijk: WijkId, store: &dyn Store) -> Result<usize, ReplicaEr
 
 fn copy(from: &dyn Store, to: &dyn Store, table: Table, which: fn(&Row) -> bool) -> Result<(), ReplicaError> {
     let (mut batch, mut rows) = (Batch::new(), 0);
-    walk(from, table, &mut |row| {
+    walk::<ReplicaError>(from, table, &[], |row| {
         if which(&row) {
             batch.put(table, row.key, row.value);
             rows += 1;
@@ -206,7 +186,7 @@ fn copy(from: &dyn Store, to: &dyn Store, table: Table, which: fn(&Row) -> bool)
 /// A refused body is kept nowhere but on its author's phone, so the gate could not refuse it again: that it was stays.
 fn keep_refusals(source: &Replica, target: &Replica) -> Result<(), ReplicaError> {
     let mut batch = Batch::new();
-    walk(source.store().as_ref(), Table::Entry, &mut |row| {
+    walk::<ReplicaError>(source.store().as_ref(), Table::Entry, &[], |row| {
         let wrong = |cause| ReplicaError::Row { table: Table::Entry, cause };
         let was = EntryRow::decode(&row.value).map_err(wrong)?;
         if let (Kept::Refused(..), Some(at)) = (&was.kept, Place::decode(&row.key))

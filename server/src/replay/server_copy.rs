@@ -9,13 +9,13 @@ use samenspraak_core::entry::codec::{self, DocumentChange, Record};
 use samenspraak_core::model::{EntryId, SpaceId, SubjectId};
 use samenspraak_core::replica::{EntryRow, Kept, Place, Replica, ReplicaError, Side};
 use samenspraak_core::store::disk::DiskStore;
-use samenspraak_core::store::{Store, Table, keys};
+use samenspraak_core::store::{Store, Table, keys, walk};
 use samenspraak_core::view::View;
 
 use super::compare::AnswerKey;
 use crate::error::ProgramError;
 use crate::folder::{Folder, Which};
-use crate::verify::{Found, check_store, walk};
+use crate::verify::{Found, check_store};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ pub fn check(folder: &Folder, key: &AnswerKey, saved: &[EntryId]) -> Result<Copy
     let store: Arc<dyn Store> = Arc::new(store);
     let replica = Replica::open(wijk, Side::Server, Arc::clone(&store))?;
     let (mut view, mut changes) = (View::default(), BTreeMap::<SubjectId, Vec<(EntryId, Vec<u8>)>>::new());
-    walk(store.as_ref(), Table::Entry, &keys::space(SpaceId::Open), |row| {
+    walk::<ProgramError>(store.as_ref(), Table::Entry, &keys::space(SpaceId::Open), |row| {
         let entry = EntryRow::decode(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Entry, cause })?;
         let (Some(place), Kept::Present(body)) = (Place::decode(&row.key), &entry.kept) else { return Ok(()) };
         if let Ok(Some(record)) = codec::decode(entry.kind, body) {
