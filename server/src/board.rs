@@ -16,11 +16,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use samenspraak_core::app::{App, Command, CommandError, Reply};
-use samenspraak_core::model::WijkId;
-use samenspraak_core::store::Store;
+use samenspraak_core::store::StoreError;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::client::{Driver, Request};
+use crate::error::ProgramError;
+use crate::folder::{Folder, Which};
 use access::Access;
 pub use access::LINK_LIFE;
 pub use routes::routes;
@@ -28,11 +29,20 @@ pub use routes::routes;
 /// Requests of the page that may wait.
 const REQUESTS_MAX: usize = 64;
 
+/// How long a device that is asked to end may take, with closing its store.
+const END_MAX: Duration = Duration::from_secs(5);
+/// The same for one that is just being opened, of the largest wijk: a store that is left open costs the next start much more.
+const OPENING_MAX: Duration = Duration::from_secs(60);
+
+/// How long after there was no room to open it a device is opened again.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// See the module.
 #[derive(Clone)]
 pub struct Board {
     requests: Arc<Mutex<Option<mpsc::Sender<Request>>>>,
     changed: watch::Receiver<u64>,
+    is_open: watch::Receiver<bool>,
     stopping: watch::Receiver<bool>,
     access: Arc<Access>,
     running: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
@@ -41,27 +51,82 @@ pub struct Board {
 }
 
 impl Board {
-    /// Opens the device beside the server, which answers phones meanwhile, and lets it sync with the server at `address`. What
-    /// is asked of it waits until it is open. Pages that wait for changes end when `stopping` says so.
-    #[must_use]
-    pub fn start(wijk: WijkId, store: Arc<dyn Store>, address: String, stopping: watch::Receiver<bool>) -> Self {
-        let access = Access::new(wijk.to_string().get(..8).unwrap_or_default(), Instant::now());
+    /// Opens the folder's board device beside the server, which answers phones meanwhile, when `first` is over, and lets it sync with
+    /// the server at `address`. What is asked of it waits until it is open. Pages that wait for changes end when `stopping` says so.
+    /// `failed` hears when its store can't be opened or closed.
+    ///
+    /// # Errors
+    /// When the folder names no wijk.
+    pub fn start(
+        folder: &Folder,
+        address: String,
+        stopping: watch::Receiver<bool>,
+        first: impl Future<Output = ()> + Send + 'static,
+        failed: mpsc::UnboundedSender<ProgramError>,
+    ) -> Result<Self, ProgramError> {
+        let access = Access::new(folder.wijk()?.to_string().get(..8).unwrap_or_default(), Instant::now());
         let (requests, queue) = mpsc::channel(REQUESTS_MAX);
         let (changing, changed) = watch::channel(0);
+        let (opening, is_open) = watch::channel(false);
+        let (place, mut stopped) = (folder.clone(), stopping.clone());
         let running = tokio::spawn(async move {
-            match tokio::task::spawn_blocking(move || Driver::open(store)).await {
-                Ok(Ok(driver)) => driver.stay(address, queue, changing).await,
-                Ok(Err(error)) => tracing::error!(%error, "the board's device can't be opened: its page shows nothing"),
-                Err(_) => tracing::error!("opening the board's device was broken off"),
+            tokio::select! {
+                () = first => {}
+                _ = stopped.wait_for(|stop| *stop) => return,
+            }
+            let opened = loop {
+                let place = place.clone();
+                let opened = tokio::task::spawn_blocking(move || -> Result<_, ProgramError> {
+                    let store = place.device_store(Which::Board)?;
+                    let driver = Driver::open(store.rows());
+                    Ok((store, driver))
+                });
+                match opened.await {
+                    Ok(Err(error @ ProgramError::Store(StoreError::Full { .. }))) => {
+                        tracing::warn!(error = error.line(), "the board's page waits for room");
+                    }
+                    opened => break opened,
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => {}
+                    _ = stopped.wait_for(|stop| *stop) => return,
+                }
+            };
+            let store = match opened {
+                Ok(Ok((store, Ok(driver)))) => {
+                    opening.send_replace(true);
+                    driver.stay(address, queue, changing).await;
+                    store
+                }
+                Ok(Ok((store, Err(error)))) => {
+                    tracing::error!(%error, "the board's device can't be opened: its page shows nothing");
+                    opening.send_replace(true);
+                    store
+                }
+                Ok(Err(error)) => return drop(failed.send(error)),
+                Err(_) => return tracing::error!("opening the board's device was broken off"),
+            };
+            if let Err(error) = tokio::task::block_in_place(|| store.close()) {
+                // Whoever stopped the server reads it.
+                let _ = failed.send(error);
             }
         });
-        Self {
+        Ok(Self {
             requests: Arc::new(Mutex::new(Some(requests))),
             changed,
+            is_open,
             stopping,
             access: Arc::new(access),
             running: Arc::new(Mutex::new(Some(running))),
             is_waiting: false,
+        })
+    }
+
+    /// Waits until its page can be used; for ever if it never can.
+    pub async fn opened(&self) {
+        let mut is_open = self.is_open.clone();
+        if is_open.wait_for(|is_open| *is_open).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -70,9 +135,11 @@ impl Board {
     pub fn waiting(stopping: watch::Receiver<bool>) -> Self {
         // Nobody ever changes anything, so whoever waits for changes waits until the end.
         let (_, changed) = watch::channel(0);
+        let (_, is_open) = watch::channel(true);
         Self {
             requests: Arc::new(Mutex::new(None)),
             changed,
+            is_open,
             stopping,
             access: Arc::new(Access::new("", Instant::now())),
             running: Arc::new(Mutex::new(None)),
@@ -130,6 +197,12 @@ impl Board {
         }
     }
 
+    /// Whether phones refill the server, and there is no page.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.is_waiting
+    }
+
     /// A link that opens the page, once and for a limited time, while nobody used it.
     #[must_use]
     pub fn one_time_link(&self, address: &str) -> Option<String> {
@@ -142,9 +215,11 @@ impl Board {
     /// Ends the device.
     pub async fn stop(&self) {
         drop(self.requests.lock().await.take());
+        let is_open = *self.is_open.borrow();
         if let Some(running) = self.running.lock().await.take() {
             // It ends when its requests end; a hanging line is cut with the process.
-            let _ = tokio::time::timeout(Duration::from_secs(5), running).await;
+            let most = if is_open { END_MAX } else { OPENING_MAX };
+            let _ = tokio::time::timeout(most, running).await;
         }
     }
 }

@@ -4,7 +4,7 @@
 //! new-epoch.json    why the next start begins an epoch; taken away once its key is written
 //! refilling.json    phones are bringing back what is missing: root and board write nothing until `wijk refilled`
 //! keys/here         the number that the system gave this very file: a copied folder has another one
-//! heads.json        where the logs stood when they were noted last, outside the store
+//! heads.json        where the logs stood when they were noted last, outside the store; the same stands in a row of it
 //! ```
 //! A new epoch costs every phone one comparison; writing on with the key of a log that went back in time costs the wijk its
 //! order. So it begins one whenever it isn't sure. What it can't see (a whole disk that was put back) its phones show it. Not
@@ -14,12 +14,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use samenspraak_core::entry::sign::Key;
+use samenspraak_core::membership::Members;
 use samenspraak_core::model::{SpaceId, WijkId};
+use samenspraak_core::replica::Replica;
 use samenspraak_core::store::log::{Epoch, LogHead, decode_head};
-use samenspraak_core::store::{Store, Table, keys};
-use samenspraak_core::sync::server::Server;
+use samenspraak_core::store::{Batch, Store, StoreError, Table, keys};
+use samenspraak_core::sync::pieces::PieceReader;
+use samenspraak_core::sync::server::{Server, ServerKeys, was_begun};
 use serde::{Deserialize, Serialize};
 
 use crate::client::entropy;
@@ -33,6 +37,8 @@ const NEW_EPOCH: &str = "new-epoch.json";
 const REFILLING: &str = "refilling.json";
 const HERE: &str = "keys/here";
 const HEADS: &str = "heads.json";
+/// The row of the store that says the same as `heads.json`.
+const NOTED: &[u8] = b"noted-heads";
 
 /// Why an epoch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,7 +162,8 @@ fn number_of(path: &Path) -> std::io::Result<Option<u64>> {
     }
 }
 
-/// Notes outside the store where the logs stand.
+/// Notes where the logs stand: in the store, and then outside it. A store that has the row that stands outside holds all that was
+/// there when it was written, so the next start need not look into the logs.
 ///
 /// # Errors
 /// When they can't be read or written.
@@ -168,13 +175,34 @@ pub fn note_heads(folder: &Path, store: &dyn Store, epoch: &Epoch) -> Result<(),
         let head = decode_head(&row.value).map_err(|cause| file_error(folder, &cause))?;
         heads.insert(hex(&space.to_bytes()), (head.next, hex(&head.hash)));
     }
-    write(&folder.join(HEADS), &HeadsFile { epoch: hex(epoch), heads })
+    let path = folder.join(HEADS);
+    let noted = HeadsFile { epoch: hex(epoch), heads };
+    let noted = serde_json::to_vec_pretty(&noted).map_err(|error| file_error(&path, &error))?;
+    if store.get(Table::Meta, NOTED)?.is_none_or(|before| before != noted) {
+        let mut batch = Batch::new();
+        batch.put(Table::Meta, NOTED, noted.as_slice());
+        match store.commit(&batch) {
+            // On a full disk the next start looks into the logs instead.
+            Ok(()) | Err(StoreError::Full { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    write_whole(&path, &noted, true).map_err(|source| io_error(&path, source))
 }
 
 /// Whether the store lacks what was noted of its logs.
-fn went_back(folder: &Path, wijk: WijkId, server: &Server) -> Result<bool, ProgramError> {
-    let Some(noted) = read::<HeadsFile>(&folder.join(HEADS))? else { return Ok(false) };
-    let reader = server.reader();
+fn went_back(folder: &Path, wijk: WijkId, store: &ServerStore, reader: &PieceReader) -> Result<bool, ProgramError> {
+    let path = folder.join(HEADS);
+    let bytes = match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        bytes => bytes.map_err(|source| io_error(&path, source))?,
+    };
+    // Where frames of the journal were lost, rows may be missing that stood before this one.
+    let is_whole = store.opened().salvaged.is_none();
+    if is_whole && store.rows().get(Table::Meta, NOTED)?.is_some_and(|noted| noted == bytes) {
+        return Ok(false);
+    }
+    let noted: HeadsFile = serde_json::from_slice(&bytes).map_err(|error| file_error(&path, &error))?;
     if noted.epoch != hex(&reader.epoch()) {
         return Ok(false);
     }
@@ -190,18 +218,31 @@ fn went_back(folder: &Path, wijk: WijkId, server: &Server) -> Result<bool, Progr
     Ok(false)
 }
 
-/// Opens a folder's server over its store, in a new epoch where one is due, with everything numbered in it.
+/// What phones are answered from, before the server that admits is open.
+pub struct Ready {
+    /// The keys of its epoch.
+    pub keys: ServerKeys,
+    /// Who belongs.
+    pub members: Members,
+}
+
+/// Makes a folder's store ready to be read by phones: in a new epoch where one is due, with everything numbered in it. Where none
+/// is due this reads what is asked for first in a store, and nothing that grows with the documents.
 ///
 /// # Errors
 /// When keys, marks or the store can't be read or written.
-pub fn open_server(folder: &Folder, store: &ServerStore) -> Result<Server, ProgramError> {
-    let (path, wijk) = (folder.path(), folder.wijk()?);
+pub fn make_ready(folder: &Folder, store: &ServerStore) -> Result<Ready, ProgramError> {
+    let (path, wijk, rows) = (folder.path(), folder.wijk()?, store.rows());
+    let mut keys = folder.keys()?;
     let asked: Option<Mark> = read(&path.join(NEW_EPOCH))?;
     let copied = is_copied(path)?.then_some(Why::Copied);
     let mut why = asked.map(|mark| mark.why).or(copied);
-    let mut server = Server::open(wijk, folder.keys()?, store.rows())?;
-    if why.is_none() && went_back(path, wijk, &server)? {
+    if why.is_none() && went_back(path, wijk, store, &keys.reader(wijk, store.rows()))? {
         why = Some(Why::WentBack);
+    }
+    if why.is_none() && was_begun(rows.as_ref(), &keys.epoch)? {
+        let members = Replica::members_in(wijk, rows.as_ref())?;
+        return Ok(Ready { keys, members });
     }
     if let Some(why) = why {
         tracing::warn!(?why, "a new epoch begins; phones compare what they have with this server");
@@ -210,15 +251,25 @@ pub fn open_server(folder: &Folder, store: &ServerStore) -> Result<Server, Progr
         folder.write_epoch(&epoch, &secret)?;
         // Should this fail, the next start begins another one, and no harm is done.
         take_away(&path.join(NEW_EPOCH))?;
-        server = Server::open(wijk, folder.keys()?, store.rows())?;
+        keys = folder.keys()?;
     }
+    let mut server = Server::open(wijk, keys.clone(), Arc::clone(&rows))?;
     let begun = server.begin_epoch(today(), &mut |space, items| {
         tracing::info!(%space, items, "numbered anew");
     })?;
     if begun || why.is_some() {
-        note_heads(path, store.rows().as_ref(), &server.certificate().epoch)?;
+        note_heads(path, rows.as_ref(), &keys.epoch)?;
     }
-    Ok(server)
+    Ok(Ready { keys, members: server.members().clone() })
+}
+
+/// Opens a folder's server over its store, made ready ([`make_ready`]).
+///
+/// # Errors
+/// As there.
+pub fn open_server(folder: &Folder, store: &ServerStore) -> Result<Server, ProgramError> {
+    let Ready { keys, members } = make_ready(folder, store)?;
+    Ok(Server::open_around(members, keys, store.rows())?)
 }
 
 /// The identity of a wijk's server follows from its root's key, so that the root's key alone can make another server that is

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use samenspraak_core::store::erased::scrub_if_due;
+use samenspraak_core::store::erased::{is_scrub_due, scrub_if_due};
 use samenspraak_core::store::{Store, StoreError};
 
 use crate::error::ProgramError;
@@ -46,7 +46,7 @@ pub struct Scrubber {
 }
 
 impl Scrubber {
-    /// Starts the thread. `then` is called after each scrub.
+    /// Starts the thread; it first scrubs what a kill left undone. `then` is called after each scrub.
     ///
     /// # Errors
     /// When no thread can be had.
@@ -84,6 +84,9 @@ impl Drop for Scrubber {
 }
 
 fn run(store: &dyn Store, told: &Receiver<()>, then: &dyn Fn()) {
+    if matches!(is_scrub_due(store), Ok(true)) && scrub(store) {
+        then();
+    }
     while told.recv().is_ok() {
         let mut done = false;
         while !done {

@@ -14,7 +14,7 @@ mod packer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use samenspraak_core::hash::{Hash, tagged};
 use samenspraak_core::model::{SpaceId, WijkId};
@@ -69,7 +69,7 @@ pub struct Segments {
     wijk: WijkId,
     reader: PieceReader,
     store: Arc<dyn Store>,
-    state: Mutex<State>,
+    state: OnceLock<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -124,35 +124,34 @@ impl Segment {
 }
 
 impl Segments {
-    /// Opens the segments in a wijk's folder; nothing in it can be so wrong that it fails. `spaces` are those with a log.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn open(folder: &Path, wijk: WijkId, reader: PieceReader, store: Arc<dyn Store>) -> Result<Self, PieceError> {
-        let dir = folder.join(NAME);
-        let epoch = hex(&reader.epoch());
-        let read = fs::read(dir.join(LIST)).ok().and_then(|bytes| serde_json::from_slice::<List>(&bytes).ok());
+    /// The segments in a wijk's folder. Nothing is read before the first of them is asked for.
+    #[must_use]
+    pub fn open(folder: &Path, wijk: WijkId, reader: PieceReader, store: Arc<dyn Store>) -> Self {
+        Self { dir: folder.join(NAME), wijk, reader, store, state: OnceLock::new() }
+    }
+
+    /// Reads the list and keeps of it what fits the logs; nothing in it can be so wrong that it fails.
+    fn read(&self) -> Result<State, PieceError> {
+        let epoch = hex(&self.reader.epoch());
+        let read = fs::read(self.dir.join(LIST)).ok().and_then(|bytes| serde_json::from_slice::<List>(&bytes).ok());
         let read = read.filter(|list| list.layout == LAYOUT && list.epoch == epoch);
-        let count = erased::count(store.as_ref())?;
+        let count = erased::count(self.store.as_ref())?;
         let list = read.filter(|list| list.erasures <= count);
         let list = list.unwrap_or_else(|| List { erasures: count, ..List::default() });
-        let state = State {
+        let mut state = State {
             erasures: list.erasures,
             looked_at: by_space(list.looked_at),
             segments: by_space(list.segments),
             taken_away: 0,
             noted: 0,
         };
-        let segments = Self { dir, wijk, reader, store, state: Mutex::new(state) };
-        segments.check()?;
-        segments.refresh()?;
-        segments.sweep();
-        Ok(segments)
+        self.check(&mut state)?;
+        self.refresh_state(&mut state)?;
+        Ok(state)
     }
 
     /// Keeps of the list what fits the logs.
-    fn check(&self) -> Result<(), PieceError> {
-        let mut state = self.state();
+    fn check(&self, state: &mut State) -> Result<(), PieceError> {
         for (space, segments) in &mut state.segments {
             let empty = LogHead::empty(self.wijk, *space, &self.reader.epoch());
             let mut next = 0;
@@ -169,8 +168,18 @@ impl Segments {
         Ok(())
     }
 
+    /// What is known of the segments. Whoever asks first has the list read and checked: the packer, at the start, or a phone that
+    /// comes before it.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let state = self.state.get_or_init(|| {
+            let read = self.read().unwrap_or_else(|error| {
+                tracing::error!(%error, "the logs can't be read: segments are made anew");
+                State::default()
+            });
+            self.sweep(&read);
+            Mutex::new(read)
+        });
+        state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The frame that begins at number `from` of a log, and where it ends. What can't be read any more is taken away.
@@ -188,6 +197,12 @@ impl Segments {
         tracing::warn!(%space, from, "a segment of the log is damaged: it is made anew");
         self.take_away(&mut self.state(), space, &BTreeSet::from([from]));
         None
+    }
+
+    /// Whether the list was read and checked: before that, asking anything else may take a while.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.state.get().is_some()
     }
 
     /// Whether a segment begins at number `from` of a log.
@@ -322,8 +337,7 @@ impl Segments {
     }
 
     /// Removes files that no list names: what a kill left behind.
-    fn sweep(&self) {
-        let state = self.state();
+    fn sweep(&self, state: &State) {
         let named: BTreeSet<String> =
             state.segments.values().flatten().map(|segment| format!("{}.seg", segment.hash)).collect();
         let Ok(files) = fs::read_dir(&self.dir) else { return };

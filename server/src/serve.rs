@@ -1,7 +1,8 @@
-//! `serve`: the running server. One writer admits and flushes; each connection reads pieces of the log itself; the board's
-//! own device syncs over loopback like any phone. `listen` lets connections in, `guests` and `quota` bound them, `health` says how
+//! `serve`: the running server. It answers phones as soon as they can read; the rest opens `behind`. One writer admits and
+//! flushes; each connection reads pieces of the log itself; the board's own device syncs over loopback like any phone. `listen` lets connections in, `guests` and `quota` bound them, `health` says how
 //! all of it is. Must never decide what an entry may be: that is the core's.
 
+mod behind;
 mod connection;
 pub mod feed;
 mod guests;
@@ -14,6 +15,7 @@ mod quota;
 pub(crate) mod requests;
 mod signals;
 mod socket;
+mod steps;
 mod stored;
 mod tls;
 pub mod writer;
@@ -31,19 +33,19 @@ use axum::routing::get;
 use samenspraak_core::model::WijkId;
 use samenspraak_core::store::StoreError;
 use samenspraak_core::sync::ServerCertificate;
-use samenspraak_core::sync::server::ServerError;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
 use crate::board::Board;
 use crate::config::Settings;
 use crate::epoch::{self, Why};
 use crate::error::ProgramError;
-use crate::folder::{Folder, Which};
+use crate::folder::Folder;
 use crate::patrol::Patrols;
 use crate::segments::{Packer, Segments};
 use crate::wijk;
+use behind::Behind;
 use connection::Visit;
 use feed::Feed;
 use guests::{Full, Guest, Guests};
@@ -53,11 +55,14 @@ use metrics::Metrics;
 use quota::Quotas;
 use requests::{Caller, RequestId, no_place};
 use signals::Stop;
+use steps::Steps;
 use tls::Tls;
 use writer::Writer;
 
 /// Connections for metrics at their own address: a few programs that look every few seconds.
 const METRICS_CONNECTIONS_MAX: usize = 16;
+/// How long a stopping server waits for the root's device, should it be open at that moment, with a store of the largest wijk.
+const BEHIND_LAST: Duration = Duration::from_secs(60);
 /// How long a stopping server waits for the board's device to let go of erased words; the next start does it otherwise.
 const BOARD_LAST: Duration = Duration::from_secs(3);
 
@@ -99,6 +104,7 @@ enum Ended {
 }
 
 async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> Result<Ended, ProgramError> {
+    let mut steps = Steps::begin();
     // First the addresses and the certificate: a busy port must not cost the time of opening everything.
     let tls = settings.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
     let listeners = Listeners::bind(settings).await?;
@@ -107,30 +113,31 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     if let Some(public) = &settings.public_address {
         folder.set_address(public)?;
     }
-    let folder = &folder;
-    let store = Arc::new(folder.server_store()?);
-    let mut server = epoch::open_server(folder, &store)?;
-    wijk::deliver_at_start(folder, &mut server)?;
-    let local = format!("http://{}", listeners.local);
-    let card = if show_card { wijk::shown_card(folder, &mut server, &local)? } else { None };
-    epoch::note_heads(folder.path(), store.rows().as_ref(), &server.certificate().epoch)?;
-    let is_refilling = epoch::refilling(folder.path())?.is_some();
-    let board_store = if is_refilling { None } else { Some(folder.device_store(Which::Board)?) };
-
+    let folder: &Folder = folder;
     let (stop, stopping) = watch::channel(false);
-    let (wijk, certificate) = (folder.wijk()?, server.certificate());
+    let local = format!("http://{}", listeners.local);
+
+    // Then only what phones read. All else is opened behind, beside the first of them.
+    let store = Arc::new(folder.server_store()?);
+    steps.done("store");
+    let ready = epoch::make_ready(folder, &store)?;
+    steps.done("members");
+    let shown_card = if show_card { wijk::unused_card(folder, &ready.members)? } else { None };
+    let is_refilling = epoch::refilling(folder.path())?.is_some();
+    let (wijk, certificate) = (folder.wijk()?, ready.keys.certificate(folder.wijk()?));
     let certificate_epoch = certificate.epoch;
     let metrics = Arc::new(Metrics::default());
     metrics.opened(&store.opened());
-    let segments = Segments::open(folder.path(), wijk, server.reader(), store.rows()).map_err(ServerError::from)?;
-    let segments = Arc::new(segments);
-    let packer = Arc::new(Packer::start(Arc::clone(&segments), server.replica().spaces())?);
-    let feed = Arc::new(Feed::new(wijk, server.reader(), server.signer(), segments));
+    let reader = || ready.keys.reader(wijk, store.rows());
+    let segments = Arc::new(Segments::open(folder.path(), wijk, reader(), store.rows()));
+    let packer = Arc::new(Packer::start(Arc::clone(&segments))?);
+    let feed = Arc::new(Feed::new(wijk, reader(), ready.keys.signer(wijk), segments));
     let beside = (Arc::clone(&feed), Arc::clone(&packer), Arc::clone(&metrics));
-    let writer = Writer::start(server, folder, Arc::clone(&store), beside)?;
-    let board = match &board_store {
-        Some(store) => Board::start(wijk, store.rows(), local.clone(), stopping.clone()),
-        None => Board::waiting(stopping.clone()),
+    let writer = Writer::start(ready, folder, Arc::clone(&store), beside)?;
+    let (failed, mut failures) = mpsc::unbounded_channel();
+    let board = match is_refilling {
+        false => Board::start(folder, local.clone(), stopping.clone(), writer.opened(), failed.clone())?,
+        true => Board::waiting(stopping.clone()),
     };
     let (showing_older, mut shown_older) = watch::channel(false);
     let shared = Arc::new(Shared {
@@ -148,31 +155,26 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
         showing_older,
         board,
     });
+    let address = listeners.address;
+    listeners.serve(&shared);
+    steps.done("listening");
+    steps.say("phones are answered");
+    folder.set_serving(Some(&local))?;
+    signals::ready();
+    say!("samenspraak: wijk {} is served at {local}", folder.file().name);
+    if let Some(public) = &settings.public_address {
+        say!("samenspraak: phones reach it at {public}, listening on {address}");
+    }
     let damage = shared.metrics.damage.clone();
     let patrols = Patrols::start(Arc::clone(&store), move || {
         damage.inc();
     })?;
-    folder.set_serving(Some(&local))?;
-    say!("samenspraak: wijk {} is served at {local}", folder.file().name);
-    if let Some(public) = &settings.public_address {
-        say!("samenspraak: phones reach it at {public}, listening on {}", listeners.address);
-    }
     // Elsewhere than on this machine the link needs the address that is known there.
-    let page = settings.public_address.as_deref().unwrap_or(&local);
-    if let Some(link) = shared.board.one_time_link(page) {
-        let minutes = crate::board::LINK_LIFE.as_secs() / 60;
-        say!("samenspraak: board page {link} (works once, for {minutes} minutes; on this machine {local}/bestuur)");
-    }
-    if is_refilling {
-        say!(
-            "samenspraak: the board page is closed while phones refill this server, until `samenspraak wijk refilled`"
-        );
-    }
-    if let Some(card) = card {
-        say!("samenspraak: join with this card; the next start shows another one when it is used");
-        crate::cli::print_card(&card);
-    }
-    tracing::info!(address = %listeners.address, tls = shared.tls.is_some(), "serving");
+    let page = settings.public_address.clone().unwrap_or_else(|| local.clone());
+    let behind =
+        Behind { folder: folder.clone(), shared: Arc::clone(&shared), local, page, show_card, shown_card, failed };
+    let behind = tokio::spawn(behind.run());
+    tracing::info!(%address, tls = shared.tls.is_some(), "serving");
 
     let tasks = [
         tokio::spawn(release_every(settings.hold, Arc::clone(&shared))),
@@ -181,9 +183,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
         tokio::spawn(erase_on_board(Arc::clone(&shared))),
         tokio::spawn(stored::count_again_and_again(store.uncached(), Arc::clone(&shared.metrics))),
     ];
-    listeners.serve(&shared);
-    signals::ready();
-    let mut ended_by = Ended::Asked;
+    let (mut ended_by, mut failure) = (Ended::Asked, None);
     tokio::select! {
         () = stop_signal.asked() => tracing::info!("stopping"),
         Ok(()) = async { shown_older.wait_for(|shown| *shown).await.map(drop) } => {
@@ -193,6 +193,10 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
             epoch::ask(folder.path(), Why::WentBack)?;
         }
         () = shared.writer.failed() => tracing::error!("stopping: the store failed"),
+        Some(error) = failures.recv() => {
+            tracing::error!(error = error.line(), "stopping: what is done behind a start failed");
+            failure = Some(error);
+        }
     }
     if ended_by == Ended::Asked {
         stop_signal.end_at_once_when_asked_again();
@@ -210,12 +214,13 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     stop.send_replace(true);
     // What was admitted is answered and connections end by themselves; one that doesn't is cut.
     let _ = tokio::time::timeout(shared.limits.stop, shared.guests.empty()).await;
+    let _ = tokio::time::timeout(BEHIND_LAST, behind).await;
     shared.board.stop().await;
-    let failure = shared.writer.stop().await;
+    // What the writer says is why the others fail.
+    failure = shared.writer.stop().await.or(failure);
     tokio::task::block_in_place(|| packer.stop());
     folder.set_serving(None)?;
-    board_store.iter().try_for_each(|store| store.close())?;
-    if let Some(error) = failure {
+    if let Some(error) = failure.or_else(|| failures.try_recv().ok()) {
         return Err(error);
     }
     if ended_by == Ended::Asked {

@@ -1,7 +1,8 @@
 //! The server's store with what stands around it: rows in memory, and the list of what was erased outside it.
 //!
 //! Opening erases again what the list knows and the store doesn't (an old copy of the store was put back), before anybody can
-//! be served from it. Then it scrubs, if a kill left that undone. Must never be used before that. Not here: serving.
+//! be served from it. Must never be used before that. What a kill left unscrubbed is scrubbed behind a serving server and
+//! before a store is closed, for that rewrites files. Not here: serving.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use samenspraak_core::store::{CachedStore, Store, StoreError, erased};
 
 use crate::erased_log::ErasedLog;
 use crate::error::ProgramError;
-use crate::folder::{Which, open_store};
+use crate::folder::{Which, open_awaited_store};
 use crate::scrub::scrub;
 
 /// See the module.
@@ -38,7 +39,7 @@ impl ServerStore {
     /// # Errors
     /// When the store or the list of what was erased is in use, damaged or can't be written.
     pub fn open(folder: &Path, wijk: WijkId) -> Result<Self, ProgramError> {
-        let (disk, opened) = open_store(&folder.join(Which::Server.name()))?;
+        let (disk, opened) = open_awaited_store(&folder.join(Which::Server.name()))?;
         let rows: Arc<dyn Store> = Arc::new(CachedStore::new(Arc::clone(&disk) as Arc<dyn Store>));
         let (mut log, is_new) = ErasedLog::open(folder, wijk)?;
         let again = erase_again(&rows, wijk, Side::Server, log.erasures())?;
@@ -52,7 +53,6 @@ impl ServerStore {
         let store = Self { disk, rows, noted: Mutex::new(Noted { log, count: 0, is_fresh: false }), opened };
         store.note_erased()?;
         store.noted().is_fresh = false;
-        scrub(store.rows.as_ref());
         Ok(store)
     }
 

@@ -1,14 +1,18 @@
 //! Making a wijk and cards: `wijk new` and `invite`.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use samenspraak_core::app::entropy::Entropy;
 use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::entry::sign::Key;
+use samenspraak_core::membership::Members;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::{Directory, Role, WijkId};
 use samenspraak_core::store::StoreError;
+use samenspraak_core::sync::phone::SessionError;
 use samenspraak_core::sync::server::Server;
+use samenspraak_core::sync::wire::RefusalCode;
 
 use crate::board::access::is_loopback_name;
 use crate::client::{Driver, SyncError, entropy};
@@ -19,6 +23,11 @@ use crate::error::ProgramError;
 use crate::folder::{self, Folder, LAYOUT, Which, WijkFile};
 use crate::local;
 use crate::server_store::ServerStore;
+
+/// How long a command waits for the root's store while a server runs: longer than that server needs to bring what the root wrote.
+const ROOT_WAIT: Duration = Duration::from_secs(30);
+/// And how often it looks.
+const ROOT_LOOK: Duration = Duration::from_millis(100);
 
 /// A wijk that is being made: its stores are open, and its folder isn't a wijk's before [`Founding::finish`].
 pub struct Founding {
@@ -152,13 +161,28 @@ fn may_write(folder: &Folder) -> Result<(), ProgramError> {
     }
 }
 
+/// The root's store. A server that just started has it open itself for a moment.
+async fn root_store(folder: &Folder) -> Result<DeviceStore, ProgramError> {
+    let until = Instant::now() + ROOT_WAIT;
+    loop {
+        match folder.device_store(Which::Root) {
+            Err(ProgramError::Store(StoreError::Busy { .. }))
+                if folder.serving().is_some() && Instant::now() < until =>
+            {
+                tokio::time::sleep(ROOT_LOOK).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
 /// Makes cards, and brings them to the server: over its socket while it runs, into its store while it doesn't.
 ///
 /// # Errors
 /// When the folder is no wijk's, or cards can't be saved.
 pub async fn invite(folder: &Folder, role: Role, count: usize) -> Result<(Vec<CardLink>, Delivered), ProgramError> {
     may_write(folder)?;
-    let store = folder.device_store(Which::Root)?;
+    let store = root_store(folder).await?;
     let mut root = Driver::open(store.rows())?;
     let wijk = folder.wijk()?;
     let reply = root.command(Command::Invite { role, count })?;
@@ -177,7 +201,7 @@ pub async fn as_root(
     work: impl FnOnce(&mut Driver) -> Result<(), ProgramError>,
 ) -> Result<Delivered, ProgramError> {
     may_write(folder)?;
-    let store = folder.device_store(Which::Root)?;
+    let store = root_store(folder).await?;
     let mut root = Driver::open(store.rows())?;
     let result = match deliver(folder, &mut root).await {
         Ok(_) => match work(&mut root) {
@@ -216,24 +240,67 @@ async fn deliver(folder: &Folder, root: &mut Driver) -> Result<Delivered, Progra
     }
 }
 
-/// Brings what the root's device wrote while no server ran to a server that is starting. A root in use elsewhere brings it
-/// itself, and one that is kept elsewhere too.
+/// What became of bringing what the root's device wrote.
+pub enum Brought {
+    /// The server has it, or the root is kept elsewhere and brings it itself. With the card that was asked for.
+    Done(Option<CardLink>),
+    /// Not now: the root's store is in use elsewhere, a disk is full, or the line broke. What was written stays where it is.
+    Later,
+}
+
+/// Whether it can be tried again, without anybody doing anything about it.
+fn may_pass(error: &SyncError) -> bool {
+    let session = [SessionError::NotNow, SessionError::Goodbye];
+    match error {
+        SyncError::Unreachable { .. } | SyncError::Broken { .. } | SyncError::Refused(RefusalCode::NotNow) => true,
+        SyncError::Session(error) => session.contains(error),
+        _ => false,
+    }
+}
+
+/// Brings what the root's device wrote while no server ran to the server that just started at `address`, as any device does, and
+/// makes one card for a resident where one is asked for, which is kept to be shown again. Called beside a server that serves;
+/// what it can't do the next start does.
 ///
 /// # Errors
-/// When a store fails.
-pub fn deliver_at_start(folder: &Folder, server: &mut Server) -> Result<(), ProgramError> {
+/// When the root's store is damaged, has no key or can't be written, or the server refuses what the root wrote.
+pub async fn deliver_beside(folder: &Folder, address: &str, with_card: bool) -> Result<Brought, ProgramError> {
     if epoch::refilling(folder.path())?.is_some() {
-        return Ok(());
+        return Ok(Brought::Done(None));
     }
-    match folder.device_store(Which::Root) {
-        Ok(store) => {
-            let mut root = Driver::open(store.rows())?;
-            local::sync(&mut root, server)?;
-            store.close()
+    let place = folder.clone();
+    let opening = tokio::task::spawn_blocking(move || -> Result<_, ProgramError> {
+        let store = place.device_store(Which::Root)?;
+        let root = Driver::open(store.rows())?;
+        Ok((store, root))
+    });
+    let (store, mut root) = match opening.await {
+        Ok(Err(ProgramError::NoFolder { .. })) => return Ok(Brought::Done(None)),
+        Ok(Err(ProgramError::Store(StoreError::Busy { .. } | StoreError::Full { .. }))) | Err(_) => {
+            return Ok(Brought::Later);
         }
-        Err(ProgramError::Store(StoreError::Busy { .. }) | ProgramError::NoFolder { .. }) => Ok(()),
-        Err(error) => Err(error),
+        Ok(opened) => opened?,
+    };
+    let mut made = None;
+    if with_card {
+        let asked = Command::Invite { role: Role::Resident, count: 1 };
+        made = Some(tokio::task::block_in_place(|| root.command(asked)));
     }
+    let synced = root.sync_once(address).await;
+    drop(root);
+    let closed = tokio::task::block_in_place(|| store.close());
+    match synced {
+        // A store that stopped on a full disk says so when it is closed; that was the reason then.
+        Err(error) if may_pass(&error) => return Ok(Brought::Later),
+        synced => synced?,
+    };
+    closed?;
+    let Some(reply) = made.transpose()? else { return Ok(Brought::Done(None)) };
+    let card = card_links(reply, &folder.file().address, folder.wijk()?)?.pop();
+    if let Some(card) = &card {
+        folder.set_shown_card(&card.secret.letters())?;
+    }
+    Ok(Brought::Done(card))
 }
 
 /// Takes what was erased in the wijk out of the root's store too: that device syncs only when cards are made or a server
@@ -246,39 +313,22 @@ pub fn erase_in_root(folder: &Folder) {
     }
 }
 
-/// A card for one resident, to be shown while the server runs: the one that was shown before while nobody used it, else a
-/// new one. `local` is where the server listens on this machine: that stands on the card when the wijk's own address is of
-/// this machine too. `None` when the root is in use or kept elsewhere.
+/// The card for one resident that was shown before, while nobody used it.
 ///
 /// # Errors
-/// When a store fails or the card can't be kept.
-pub fn shown_card(folder: &Folder, server: &mut Server, local: &str) -> Result<Option<CardLink>, ProgramError> {
+/// When the folder names no wijk.
+pub fn unused_card(folder: &Folder, members: &Members) -> Result<Option<CardLink>, ProgramError> {
     let wijk = folder.wijk()?;
-    let own = &folder.file().address;
-    let host = own.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-    let address = if is_loopback_name(host) { local } else { own };
-    let link = |secret| CardLink { server: address.to_owned(), wijk, secret, device_of: None };
     let kept = folder.shown_card().and_then(|letters| CardSecret::parse(&letters).ok());
-    if let Some(secret) = kept
-        && server.members().joined_with(secret.public(wijk)).is_none()
-    {
-        return Ok(Some(link(secret)));
-    }
-    if epoch::refilling(folder.path())?.is_some() {
-        return Ok(None);
-    }
-    let store = match folder.device_store(Which::Root) {
-        Ok(store) => store,
-        Err(ProgramError::Store(StoreError::Busy { .. }) | ProgramError::NoFolder { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut root = Driver::open(store.rows())?;
-    let reply = root.command(Command::Invite { role: Role::Resident, count: 1 })?;
-    local::sync(&mut root, server)?;
-    store.close()?;
-    let card = card_links(reply, address, wijk)?.pop();
-    if let Some(card) = &card {
-        folder.set_shown_card(&card.secret.letters())?;
-    }
-    Ok(card)
+    let unused = kept.filter(|secret| members.joined_with(secret.public(wijk)).is_none());
+    Ok(unused.map(|secret| CardLink { server: folder.file().address.clone(), wijk, secret, device_of: None }))
+}
+
+/// A card as it is shown while the server runs: with its address on this machine, `local`, when the wijk's own address is of this
+/// machine too.
+#[must_use]
+pub fn shown_as(card: CardLink, local: &str) -> CardLink {
+    let host = card.server.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    let server = if is_loopback_name(host) { local.to_owned() } else { card.server };
+    CardLink { server, ..card }
 }

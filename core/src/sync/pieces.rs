@@ -2,7 +2,7 @@
 
 mod touched;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::segment::{SEGMENT_BODY_BYTES_MAX, SEGMENT_ITEMS_MAX};
@@ -17,7 +17,7 @@ use crate::gate::limits::{
 use crate::model::{DeviceId, EntryId, SpaceId};
 use crate::replica::{EntryRow, Hashes, Place, ReplicaError, run_entry};
 use crate::store::log::{Epoch, Log, LogError, LogHead, LogItem, LogLine};
-use crate::store::{Store, Table};
+use crate::store::{Store, Table, keys, walk};
 
 /// Lines read at a time. A push usually has a handful of entries.
 const LINES_AT_ONCE: usize = 256;
@@ -198,6 +198,19 @@ impl PieceReader {
     /// When it can't be read.
     pub fn head(&self, space: SpaceId) -> Result<LogHead, PieceError> {
         Ok(self.log.head(space)?)
+    }
+
+    /// The spaces with a log in this epoch.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub fn spaces(&self) -> Result<BTreeSet<SpaceId>, PieceError> {
+        let mut spaces = BTreeSet::new();
+        walk(self.store.as_ref(), Table::Meta, keys::LOG_HEADS, |row| {
+            spaces.extend(row.key[keys::LOG_HEADS.len()..].strip_suffix(&self.epoch).and_then(SpaceId::from_bytes));
+            Ok::<_, PieceError>(())
+        })?;
+        Ok(spaces)
     }
 
     /// Whether the log had this head once, at a place where a reader may stand.

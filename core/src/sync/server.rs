@@ -11,6 +11,7 @@ mod refill;
 mod word;
 
 pub use drops::{DROPS_PER_DEVICE_MAX, DropJob, HELD_MAX, RELEASE_AT};
+pub use epoch::was_begun;
 pub use erasure::Confirmation;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,19 @@ impl ServerKeys {
         let signature = self.identity.sign(&epoch_message(wijk, &self.epoch, epoch_key));
         ServerCertificate { identity: self.identity.id(), epoch: self.epoch, epoch_key, signature }
     }
+
+    /// Reads pieces of the logs of their epoch in a server's store, before or beside the server.
+    #[must_use]
+    pub fn reader(&self, wijk: WijkId, store: Arc<dyn Store>) -> PieceReader {
+        let log = StoreLog::new(Arc::clone(&store), wijk, self.epoch);
+        PieceReader::new(store, Arc::new(log), self.epoch)
+    }
+
+    /// Signs heads, before or beside the server.
+    #[must_use]
+    pub fn signer(&self, wijk: WijkId) -> HeadSigner {
+        HeadSigner { wijk, keys: self.clone() }
+    }
 }
 
 /// Signs heads of logs.
@@ -115,8 +129,20 @@ impl Server {
     /// # Errors
     /// When the store can't be read.
     pub fn open(wijk: WijkId, keys: ServerKeys, store: Arc<dyn Store>) -> Result<Self, ServerError> {
-        let replica = Replica::open(wijk, Side::Server, Arc::clone(&store))?;
-        let log = Arc::new(StoreLog::new(store, wijk, keys.epoch));
+        Self::over(Replica::open(wijk, Side::Server, store)?, keys)
+    }
+
+    /// Opens a server around the members that were read from its store before ([`Replica::members_in`]); nobody may have written
+    /// to it since.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn open_around(members: Members, keys: ServerKeys, store: Arc<dyn Store>) -> Result<Self, ServerError> {
+        Self::over(Replica::open_around(members, Side::Server, store)?, keys)
+    }
+
+    fn over(replica: Replica, keys: ServerKeys) -> Result<Self, ServerError> {
+        let log = Arc::new(StoreLog::new(Arc::clone(replica.store()), replica.wijk(), keys.epoch));
         let mut server = Self { replica, log, keys, held: 0, dropped_by: BTreeMap::new() };
         server.count_held()?;
         Ok(server)
@@ -149,7 +175,7 @@ impl Server {
     /// Signs heads beside the server, without holding it up.
     #[must_use]
     pub fn signer(&self) -> HeadSigner {
-        HeadSigner { wijk: self.replica.wijk(), keys: self.keys.clone() }
+        self.keys.signer(self.replica.wijk())
     }
 
     /// A signed head of a log.

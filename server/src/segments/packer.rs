@@ -40,15 +40,15 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// Starts it with these spaces to look at.
+    /// Starts it; it looks at all logs first.
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn start(segments: Arc<Segments>, spaces: BTreeSet<SpaceId>) -> Result<Self, ProgramError> {
+    pub fn start(segments: Arc<Segments>) -> Result<Self, ProgramError> {
         let (grown, told) = channel();
         let stopping = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stopping);
-        let work = move || run(&segments, spaces, &told, &asked);
+        let work = move || run(&segments, &told, &asked);
         let thread = std::thread::Builder::new().name("packer".into()).spawn(work);
         let thread = thread.map_err(|source| StoreError::Io { place: "a thread for packing".to_owned(), source })?;
         Ok(Self { stopping, grown: Mutex::new(Some(grown)), thread: Mutex::new(Some(thread)) })
@@ -79,7 +79,11 @@ impl Drop for Packer {
     }
 }
 
-fn run(segments: &Segments, mut spaces: BTreeSet<SpaceId>, told: &Receiver<BTreeSet<SpaceId>>, stopping: &AtomicBool) {
+fn run(segments: &Segments, told: &Receiver<BTreeSet<SpaceId>>, stopping: &AtomicBool) {
+    let mut spaces = segments.reader.spaces().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the logs can't be listed; they are packed when they grow");
+        BTreeSet::new()
+    });
     loop {
         for space in std::mem::take(&mut spaces) {
             if let Err(error) = pack(segments, space, stopping) {

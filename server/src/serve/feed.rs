@@ -79,6 +79,9 @@ impl Feed {
     /// What comes at `from` of a log if that is in memory: `Some(None)` at its end, `None` when the store has to be read.
     #[must_use]
     pub fn at_hand(&self, space: SpaceId, from: u64) -> Option<Option<Next>> {
+        if !self.segments.is_read() {
+            return None;
+        }
         let is_packed = self.segments.begins(space, from);
         let kept = self.kept();
         let end = *kept.ends.get(&space)?;

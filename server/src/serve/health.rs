@@ -36,6 +36,9 @@ pub(super) fn not_ready(shared: &Shared) -> Option<String> {
     if let Some(why) = shared.writer.trouble(BUSY_MAX) {
         return Some(why);
     }
+    if !shared.writer.is_open() {
+        return Some("the server just started: phones can read, what they send waits".into());
+    }
     if let Err(error) = shared.feed.reader().head(SpaceId::Members) {
         tracing::error!(%error, "the store can't be read");
         return Some("the store can't be read".into());

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::client::entropy;
 use crate::date::today;
+use crate::epoch::{Ready, note_heads};
 use crate::error::ProgramError;
 use crate::folder::Folder;
 use crate::scrub::Scrubber;
@@ -70,9 +71,10 @@ pub struct Writer {
     members: Arc<RwLock<Arc<Members>>>,
     grown: watch::Receiver<u64>,
     failed: watch::Receiver<bool>,
+    is_open: watch::Receiver<bool>,
     flushes: Arc<AtomicU64>,
     busy_since: Arc<Mutex<Option<Instant>>>,
-    ended: Mutex<Option<oneshot::Receiver<Option<ServerError>>>>,
+    ended: Mutex<Option<oneshot::Receiver<Option<ProgramError>>>>,
 }
 
 struct Thread {
@@ -93,50 +95,85 @@ struct Thread {
 }
 
 impl Writer {
-    /// Starts the writer's thread.
+    /// Starts the writer's thread, which opens the server first: until then pushes wait, and phones read.
     ///
     /// # Errors
-    /// When the folder's keys can't be read or no thread can be had.
+    /// When no thread can be had.
     pub fn start(
-        server: Server,
+        Ready { keys, members }: Ready,
         folder: &Folder,
         store: Arc<ServerStore>,
         (feed, packer, metrics): (Arc<Feed>, Arc<Packer>, Arc<Metrics>),
     ) -> Result<Self, ProgramError> {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let members = Arc::new(RwLock::new(Arc::new(server.members().clone())));
+        let members = Arc::new(members);
+        let shown = Arc::new(RwLock::new(Arc::clone(&members)));
         let (grown_sender, grown) = watch::channel(0);
         let (failed_sender, failed) = watch::channel(false);
+        let (opening, is_open) = watch::channel(false);
         let (ended_sender, ended) = oneshot::channel();
-        let flushes = Arc::new(AtomicU64::new(0));
-        let busy_since = Arc::default();
-        let root = folder.clone();
-        let thread = Thread {
-            server,
-            wijk: folder.wijk()?,
-            keys: folder.keys()?,
-            scrubber: Scrubber::start(store.rows(), move || crate::wijk::erase_in_root(&root))?,
-            store,
-            feed,
-            packer,
-            members: Arc::clone(&members),
-            grown: grown_sender,
-            flushes: Arc::clone(&flushes),
-            busy_since: Arc::clone(&busy_since),
-            metrics,
-            counted: BTreeMap::new(),
+        let (flushes, busy_since) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Some(Instant::now()))));
+        let (root, path) = (folder.clone(), folder.path().to_owned());
+        let scrubber = Scrubber::start(store.rows(), move || crate::wijk::erase_in_root(&root))?;
+        let wijk = folder.wijk()?;
+        let (flushed, busy, served) = (Arc::clone(&flushes), Arc::clone(&busy_since), Arc::clone(&shown));
+        let open = move || -> Result<Thread, ProgramError> {
+            let server = Server::open_around(Members::clone(&members), keys.clone(), store.rows())?;
+            drop(members);
+            match note_heads(&path, store.rows().as_ref(), &keys.epoch) {
+                // Phones are told so when they push; the next start looks further back.
+                Err(ProgramError::Store(StoreError::Full { .. })) => {
+                    tracing::warn!("the disk is full: it is not noted where the logs stand");
+                }
+                noted => noted?,
+            }
+            Ok(Thread {
+                server,
+                wijk,
+                keys,
+                store,
+                scrubber,
+                feed,
+                packer,
+                members: served,
+                grown: grown_sender,
+                flushes: flushed,
+                busy_since: busy,
+                metrics,
+                counted: BTreeMap::new(),
+            })
         };
         let work = move || {
-            let failure = thread.run(waiting);
-            failed_sender.send_replace(failure.is_some());
+            let failure = open().and_then(|thread| {
+                thread.busy(None);
+                opening.send_replace(true);
+                thread.run(waiting).map_or(Ok(()), |error| Err(error.into()))
+            });
+            failed_sender.send_replace(failure.is_err());
             // Nobody waits for it when the program ends at once.
-            let _ = ended_sender.send(failure);
+            let _ = ended_sender.send(failure.err());
         };
         std::thread::Builder::new().name("writer".into()).spawn(work).map_err(|source| {
             ProgramError::Store(StoreError::Io { place: "a thread for the writer".into(), source })
         })?;
         let (queue, ended) = (Mutex::new(Some(queue)), Mutex::new(Some(ended)));
-        Ok(Self { queue, members, grown, failed, flushes, busy_since, ended })
+        Ok(Self { queue, members: shown, grown, failed, is_open, flushes, busy_since, ended })
+    }
+
+    /// Whether it takes pushes already.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        *self.is_open.borrow()
+    }
+
+    /// Waits until it takes pushes; for ever if it never does.
+    pub fn opened(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut is_open = self.is_open.clone();
+        async move {
+            if is_open.wait_for(|is_open| *is_open).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Who belongs, as of the last flush.
@@ -226,7 +263,7 @@ impl Writer {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         match tokio::time::timeout(LAST_FLUSH, ended).await {
-            Ok(Ok(failure)) => failure.map(ProgramError::Server),
+            Ok(Ok(failure)) => failure,
             _ => None,
         }
     }

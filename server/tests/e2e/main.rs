@@ -23,6 +23,7 @@ mod segments;
 mod server_kills;
 mod sizes;
 mod slow;
+mod starting;
 mod stopping;
 mod strangers;
 mod tls;

@@ -248,8 +248,15 @@ impl Drop for Serve {
 }
 
 impl Serve {
-    /// Starts a server and waits until it is ready.
+    /// Starts a server and waits until all of it can be used.
     pub fn start(folder: &Path, port: u16, log: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut server = Self::begin(folder, port, log, variables);
+        server.wait_for("board page");
+        server
+    }
+
+    /// Starts a server, and waits for nothing.
+    pub fn begin(folder: &Path, port: u16, log: &Path, variables: &[(&str, &str)]) -> Self {
         let errors = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let mut command = program(&["serve", arg(folder), "--listen", &format!("127.0.0.1:{port}")]);
         let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
@@ -257,14 +264,23 @@ impl Serve {
         std::thread::spawn(move || {
             BufReader::new(out).lines().map_while(Result::ok).all(|line| say.send(line).is_ok())
         });
-        let mut server = Self { child, said, log: log.to_owned(), port, begun: Vec::new() };
-        while !server.begun.iter().any(|line| line.contains("board page")) {
-            match server.said.recv_timeout(PATIENCE) {
-                Ok(line) => server.begun.push(line),
-                Err(_) => panic!("the server doesn't start: {:?} {}", server.begun, server.log()),
+        Self { child, said, log: log.to_owned(), port, begun: Vec::new() }
+    }
+
+    /// Waits until it says this on its terminal.
+    pub fn wait_for(&mut self, words: &str) {
+        while !self.begun.iter().any(|line| line.contains(words)) {
+            match self.said.recv_timeout(PATIENCE) {
+                Ok(line) => self.begun.push(line),
+                Err(_) => panic!("the server doesn't say {words:?}: {:?} {}", self.begun, self.log()),
             }
         }
-        server
+    }
+
+    /// Whether it said this by now.
+    pub fn has_said(&mut self, words: &str) -> bool {
+        self.begun.extend(self.said.try_iter());
+        self.begun.iter().any(|line| line.contains(words))
     }
 
     /// Kills it, without warning.

@@ -12,7 +12,7 @@ use crate::gate::limits::PUSH_ENTRIES_MAX;
 use crate::model::{DeviceId, SpaceId};
 use crate::replica::{EntryRow, Place, Replica, ReplicaError};
 use crate::store::log::{Append, Epoch, Log, LogError, LogItem, decode_line};
-use crate::store::{Batch, Store, Table, keys};
+use crate::store::{Batch, Store, StoreError, Table, keys};
 
 /// Items numbered with one flush: a few MB of rows at most, and 100,000 entries take some 25 flushes.
 const ITEMS_AT_ONCE: usize = 4096;
@@ -105,6 +105,15 @@ impl Numbering<'_> {
     }
 }
 
+/// Whether a row says that everything in this store has its number in this epoch. Stores of before these rows have none: then only
+/// [`Server::begin_epoch`] can tell.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn was_begun(store: &dyn Store, epoch: &Epoch) -> Result<bool, StoreError> {
+    Ok(store.get(Table::Meta, &begun_key(epoch))?.is_some_and(|row| row == DONE))
+}
+
 impl Server {
     /// Whether everything in the store has its number in this epoch.
     ///
@@ -131,14 +140,19 @@ impl Server {
     /// When the store fails; begun again it goes on.
     pub fn begin_epoch(&mut self, day: u32, told: &mut dyn FnMut(SpaceId, u64)) -> Result<bool, ServerError> {
         let key = begun_key(&self.keys.epoch);
-        if self.is_begun()? {
-            return Ok(false);
-        }
         let mark = |store: &dyn Store, how: &[u8]| {
             let mut batch = Batch::new();
             batch.put(Table::Meta, key.clone(), how);
             store.commit(&batch)
         };
+        if self.is_begun()? {
+            let store = self.replica.store().as_ref();
+            // A store that was always in this epoch: the next start reads this instead of all chains.
+            if !was_begun(store, &self.keys.epoch)? && !self.replica.spaces().is_empty() {
+                mark(store, DONE)?;
+            }
+            return Ok(false);
+        }
         mark(self.replica.store().as_ref(), HALFWAY)?;
         for space in self.replica.spaces() {
             let numbered = self.renumber(space, day)?;
