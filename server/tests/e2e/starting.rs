@@ -2,7 +2,9 @@
 //!
 //! A device's key is a pipe here that nobody has written to, so opening that device's store takes as long as a test wants.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,9 +25,18 @@ impl KeptBack {
         Self { path, bytes }
     }
 
-    /// Gives it to the server, which asked for it or will; and puts it back for later.
-    fn give(self) {
-        fs::write(&self.path, &self.bytes).unwrap();
+    /// Waits until the server asks for it.
+    fn asked_for(&self) -> File {
+        // Without waiting, a pipe can be written to only when somebody reads it.
+        let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
+        until("the server opens this device", || {
+            fs::OpenOptions::new().write(true).custom_flags(flags).open(&self.path).ok()
+        })
+    }
+
+    /// Gives it to the server that asked for it, and puts it back for later.
+    fn give(self, mut to: File) {
+        to.write_all(&self.bytes).unwrap();
         let whole = self.path.with_extension("whole");
         fs::write(&whole, &self.bytes).unwrap();
         fs::set_permissions(&whole, fs::metadata(&self.path).unwrap().permissions()).unwrap();
@@ -53,9 +64,11 @@ fn phones_are_served_before_the_board_and_the_root_are_open_and_the_link_is_said
     assert_eq!(seen.iter().map(|item| item.subject).collect::<Vec<_>>(), [subject]);
     assert_eq!(server.get("/readyz", "").0, 200, "what phones send is taken");
     assert!(!server.has_said("board page"), "{:?}", server.begun);
-    board.give();
+    let asked = board.asked_for();
+    board.give(asked);
     server.wait_for("board page");
-    root.give();
+    let asked = root.asked_for();
+    root.give(asked);
     assert!(server.stop().0.success());
     run(&["verify", arg(&wijk.folder())]).ok();
 }
@@ -67,9 +80,10 @@ fn stopped_while_opening(device: &str) {
     let kept = KeptBack::of(&wijk, device);
     let mut server = begin(&wijk);
     server.wait_for(if device == "board" { "is served at" } else { "board page" });
+    let asked = kept.asked_for();
     server.ask_to_stop();
     until("it is stopping", || server.log().contains("\"stopping\"").then_some(()));
-    kept.give();
+    kept.give(asked);
     let (status, _) = server.ended();
     assert!(status.success(), "{status}");
     assert!(!wijk.folder().join("serve.json").exists());
@@ -133,6 +147,7 @@ fn what_was_erased_is_erased_again_in_an_old_copy_before_the_first_phone_is_serv
     runtime.block_on(reader.sync_once(&wijk.address())).unwrap();
     assert!(server.log().contains("erased again") && !server.log().contains("numbered anew"), "{}", server.log());
     assert!(reader.app_mut().joined_mut().unwrap().contributions().unwrap().is_empty());
-    kept.give();
+    let asked = kept.asked_for();
+    kept.give(asked);
     assert!(server.stop().0.success());
 }
