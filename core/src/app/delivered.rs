@@ -8,7 +8,7 @@ use crate::entry::Kind;
 use crate::gate::Verdict;
 use crate::model::{EntryId, SpaceId};
 use crate::replica::{BatchRefusal, Outcome, Place};
-use crate::store::log::{Epoch, LogHead, LogItem, encode_line};
+use crate::store::log::{Epoch, LogHead, LogItem, RUN_ITEMS_MAX, encode_run};
 use crate::store::{Batch, Table, keys};
 use crate::sync::phone::{Remembered, SessionError};
 use crate::sync::segment::{self, At};
@@ -55,8 +55,8 @@ impl App {
         };
         let mut placed = admitted.entries.iter();
         let (mut head, mut rows, mut numbers) = (cursor, Batch::new(), Vec::new());
-        let count = piece.lines.len();
-        for (at, (line, day, verdict)) in piece.items().enumerate() {
+        let mut items = Vec::with_capacity(piece.lines.len());
+        for (line, day, verdict) in piece.items() {
             let (id, again, shown) = match line {
                 PieceLine::Again(id) => (id, true, true),
                 PieceLine::Next(_) => {
@@ -65,14 +65,17 @@ impl App {
                 }
             };
             let item = LogItem { id, day, verdict, again };
-            let key = keys::log_line(piece.space, &epoch, head.next);
             if shown {
                 let numbered = Numbered { number: head.next, day, verdict };
                 put_number(&mut rows, id, &numbered);
                 numbers.push((id, numbered));
             }
             head = head.after(&item);
-            rows.put(Table::Log, key, encode_line(&item, (at + 1 == count).then_some(&head.hash)));
+            items.push(item);
+        }
+        for (first, run) in (cursor.next..).step_by(RUN_ITEMS_MAX).zip(items.chunks(RUN_ITEMS_MAX)) {
+            let closes = (first + run.len() as u64 == head.next).then_some(&head.hash);
+            rows.put(Table::Log, keys::log_line(piece.space, &epoch, first), encode_run(run, closes));
         }
         let compared = session.is_compared(piece.space);
         let remembered = Remembered { epoch, cursor: head, acked_seq, compared };

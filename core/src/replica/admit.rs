@@ -361,7 +361,10 @@ fn place(
         txn.set_head(space, device, Head { seq, id: entry.id });
         // One whose subject was taken didn't make its row: an erasure must find it all the same.
         if entry.opening.is_none() || verdict == Verdict::Refused(Reason::SubjectTaken) {
-            txn.put(Table::Subject, keys::subject_entry(space, subject, device, seq), Vec::new());
+            // The row of a change that counts says so itself.
+            if !matches!(record, Some(Record::Change(_))) {
+                txn.put(Table::Subject, keys::subject_entry(space, subject, device, seq), Vec::new());
+            }
             if kind == Kind::TOMBSTONE {
                 txn.put(Table::Subject, keys::subject_tombstone(space, subject, device, seq), Vec::new());
             }
