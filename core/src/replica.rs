@@ -7,6 +7,7 @@
 //!
 //! Not here: numbers and receipts (`sync::server`), what screens show (`view`), documents (`document`).
 
+mod about;
 mod admit;
 mod again;
 mod built_on;
@@ -24,7 +25,8 @@ mod wake;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use admit::{Admitted, BatchRefusal, News, Outcome, RunBatch};
+pub use about::places_about;
+pub use admit::{Admitted, BatchRefusal, Checked, News, Outcome, RunBatch};
 pub use again::{erase_again, erased_subjects};
 pub use rebuild::{Rebuilt, rebuild};
 pub use relay::{Lacking, Relayed};
@@ -95,6 +97,8 @@ pub struct Replica {
     /// Rows admitted and not yet committed.
     uncommitted: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
     recent: recent::Recent,
+    /// Grows with everything that is admitted.
+    admissions: u64,
 }
 
 impl Replica {
@@ -127,6 +131,7 @@ impl Replica {
             waiting_by_device: BTreeMap::new(),
             uncommitted: BTreeMap::new(),
             recent: recent::Recent::default(),
+            admissions: 0,
         };
         replica.walk(Table::Meta, keys::CHAIN_HEADS, |replica, row| {
             let (space, device) = keys::parse_chain_head(&row.key)
@@ -274,16 +279,10 @@ impl Replica {
     /// # Errors
     /// When they can't be read.
     pub fn entries_of(&self, space: SpaceId, subject: SubjectId) -> Result<Vec<Place>, ReplicaError> {
-        let mut places = Vec::new();
-        if let Some((device, seq)) = self.subject(space, subject)?.and_then(|row| row.creator) {
-            places.push(Place { space, device, seq });
-        }
-        walk::<ReplicaError>(self.store.as_ref(), Table::Subject, &keys::subject_entries(space, subject), |row| {
-            let place = keys::parse_subject_entry(&row.key).map(|(device, seq)| Place { space, device, seq });
-            places.extend(place);
-            Ok(())
-        })?;
-        Ok(places)
+        let creator = self.subject(space, subject)?.and_then(|row| row.creator);
+        let creator = creator.map(|(device, seq)| Place { space, device, seq });
+        let wrong = |cause| ReplicaError::Row { table: Table::Change, cause };
+        places_about(self.store.as_ref(), (space, subject), creator, wrong)
     }
 
     /// Writes an entry that creates its subject and whose body somebody else made, sealed: it opens its subject itself.

@@ -13,7 +13,7 @@ use samenspraak_core::gate::Verdict;
 use samenspraak_core::model::{EntryId, SpaceId};
 use samenspraak_core::replica::EntryRow;
 use samenspraak_core::store::disk::{DiskStore, Verification};
-use samenspraak_core::store::log::decode_line;
+use samenspraak_core::store::log::decode_run;
 use samenspraak_core::store::{Row, Store, StoreError, Table, keys, walk};
 use serde::Serialize;
 
@@ -127,7 +127,7 @@ fn month(day: u32) -> String {
 fn days(store: &dyn Store) -> Result<BTreeMap<EntryId, u32>, StoreError> {
     let mut days = BTreeMap::new();
     each_row(store, Table::Log, |row| {
-        if let Ok((item, _)) = decode_line(&row.value) {
+        for item in decode_run(&row.value).map(|(items, _)| items).unwrap_or_default() {
             days.entry(item.id).and_modify(|day: &mut u32| *day = (*day).min(item.day)).or_insert(item.day);
         }
     })?;

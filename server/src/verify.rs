@@ -13,7 +13,7 @@ use samenspraak_core::hash::Hash;
 use samenspraak_core::model::{DeviceId, EntryId, SpaceId, SubjectId, WijkId};
 use samenspraak_core::replica::{EntryRow, Head, Place, SubjectRow};
 use samenspraak_core::store::disk::{DiskStore, Verification};
-use samenspraak_core::store::log::{Epoch, LogHead, decode_head, decode_line};
+use samenspraak_core::store::log::{Epoch, LogHead, decode_head, decode_run};
 use samenspraak_core::store::{Store, Table, keys, walk};
 
 use crate::device::{PHONE, phone_vault, read_device};
@@ -211,17 +211,18 @@ fn check_logs(store: &dyn Store, wijk: WijkId, found: &mut Found) -> Result<(), 
         let mut stopped = false;
         while computed.next < head.next && !stopped {
             let key = keys::log_line(space, &epoch, computed.next);
-            match store.get(Table::Log, &key)?.map(|row| decode_line(&row)) {
-                Some(Ok((item, _))) => {
-                    computed = computed.after(&item);
-                    found.items += 1;
-                    if store.get(Table::EntryId, item.id.as_bytes())?.is_none() {
-                        found
-                            .problems
-                            .push(format!("log of {space}, item {}: its entry is missing", computed.next - 1));
-                    }
+            let Some(Ok((items, _))) = store.get(Table::Log, &key)?.map(|row| decode_run(&row)) else {
+                stopped = true;
+                continue;
+            };
+            stopped = items.is_empty();
+            for item in items {
+                computed = computed.after(&item);
+                found.items += 1;
+                if store.get(Table::EntryId, item.id.as_bytes())?.is_none() {
+                    let number = computed.next - 1;
+                    found.problems.push(format!("log of {space}, item {number}: its entry is missing"));
                 }
-                _ => stopped = true,
             }
         }
         if computed != head {

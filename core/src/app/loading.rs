@@ -14,7 +14,7 @@ use crate::gate::Verdict;
 use crate::gate::body::is_document;
 use crate::model::{EntryId, SpaceId};
 use crate::replica::{EntryRow, Kept, Place, Replica, ReplicaError};
-use crate::store::log::decode_line;
+use crate::store::log::decode_run;
 use crate::store::{Batch, Table, keys};
 use crate::view::{Numbered, View};
 
@@ -166,10 +166,10 @@ impl Joined {
         for space in self.replica.spaces() {
             let view = &mut self.view;
             self.replica.walk(Table::Log, &keys::space(space), |_, row| {
-                let (item, _) =
-                    decode_line(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Log, cause })?;
-                let number = row.key.last_chunk::<8>().map_or(0, |number| u64::from_be_bytes(*number));
-                if wanted.contains(&item.id) {
+                let (items, _) =
+                    decode_run(&row.value).map_err(|cause| ReplicaError::Row { table: Table::Log, cause })?;
+                let first = row.key.last_chunk::<8>().map_or(0, |number| u64::from_be_bytes(*number));
+                for (number, item) in (first..).zip(items).filter(|(_, item)| wanted.contains(&item.id)) {
                     view.numbered(item.id, Numbered { number, day: item.day, verdict: item.verdict });
                 }
                 Ok(())

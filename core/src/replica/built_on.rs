@@ -102,12 +102,12 @@ fn drop_unneeded(
         let Some((fallen, dep)) = falls else { return Ok(()) };
         let earlier = changes.iter().filter(|c| c.counts() && c.facts.actor == fallen.facts.actor);
         let before = earlier.map(|c| (c.facts.seq, c.facts.hash)).filter(|(seq, _)| *seq < fallen.facts.seq).max();
-        txn.forget_change(subject, &fallen.facts, before);
+        txn.forget_change(fallen.at, &fallen.row, &fallen.facts, before);
         let_wait(txn, fallen.at, &fallen.row, fallen.body.clone(), dep, admitted)?;
         if fallen.row.creates {
             // Whatever else is there wasn't built on the beginning of its document.
             for change in changes.iter().filter(|c| c.counts() && c.at != fallen.at) {
-                txn.forget_change(subject, &change.facts, None);
+                txn.forget_change(change.at, &change.row, &change.facts, None);
             }
             return subject_waits(txn, space, subject, admitted);
         }

@@ -9,10 +9,10 @@
 use std::collections::BTreeSet;
 
 use super::rows::{EntryRow, Head, Kept, Place};
-use super::{Replica, ReplicaError};
-use crate::cbor::Writer;
+use super::{Replica, ReplicaError, about};
 use crate::entry::Kind;
 use crate::entry::codec::{self, Record};
+use crate::gate::body::ChangeFacts;
 use crate::gate::change;
 use crate::model::{DeviceId, SpaceId, SubjectId};
 use crate::store::{Batch, Row, Table, keys};
@@ -117,18 +117,16 @@ impl Replica {
                 && let Ok(Some(Record::Change(record))) = codec::decode(row.kind, body)
                 && let Ok(found) = change::preflight(&record.change)
             {
-                changes.push(found);
+                let facts = ChangeFacts { hash: found.hash, actor: found.actor, seq: found.seq, max_op: found.max_op };
+                changes.push((at, facts));
             }
         }
         // The last change of an actor is the one that stays under its key.
-        changes.sort_by_key(|found| found.seq);
-        for found in changes {
-            let mut w = Writer::new();
-            w.uint(found.max_op);
-            batch.put(Table::Change, keys::change(subject, &found.hash), w.finish());
-            let mut w = Writer::new();
-            w.array(2).uint(found.seq).bytes(&found.hash);
-            batch.put(Table::Change, keys::actor(subject, &found.actor), w.finish());
+        changes.sort_by_key(|(_, facts)| facts.seq);
+        for (at, facts) in changes {
+            for (key, value) in about::change_rows(at, subject, &facts) {
+                batch.put(Table::Change, key, value);
+            }
         }
         Ok(())
     }

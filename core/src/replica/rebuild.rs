@@ -13,7 +13,7 @@ use super::rows::{EntryRow, Head, Kept, Place};
 use super::{Lacking, Replica, ReplicaError, RunBatch, SCAN_ROWS, Side};
 use crate::entry::{Header, sign};
 use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
-use crate::store::log::decode_line;
+use crate::store::log::decode_run;
 use crate::store::{Batch, Row, Store, Table, keys, walk};
 
 /// What became of the entries of a damaged store.
@@ -46,7 +46,7 @@ pub fn rebuild(wijk: WijkId, from: &Arc<dyn Store>, to: &Arc<dyn Store>) -> Resu
         rebuilt.entries += target.frontier(space).map(|(_, head)| head.seq as usize + 1).sum::<usize>();
     }
     copy(from.as_ref(), to.as_ref(), Table::Held, |_| true)?;
-    copy(from.as_ref(), to.as_ref(), Table::Log, |row| decode_line(&row.value).is_ok())?;
+    copy(from.as_ref(), to.as_ref(), Table::Log, |row| decode_run(&row.value).is_ok())?;
     keep_refusals(&source, &target)?;
     Ok(rebuilt)
 }

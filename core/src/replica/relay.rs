@@ -14,7 +14,7 @@ use crate::gate::limits::{
     BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX, ENTRY_ENVELOPE_BYTES, PUSH_ENTRIES_MAX, RELAYED_BYTES_MAX,
 };
 use crate::model::{DeviceId, EntryId, SpaceId};
-use crate::store::log::decode_line;
+use crate::store::log::decode_run;
 use crate::store::{Table, keys};
 
 /// What another replica lacks in one space, and how far it was packed.
@@ -172,23 +172,29 @@ impl Replica {
                 let behind = [row.key.as_slice(), &[0]].concat();
                 walk = full.then(|| behind.clone());
                 // The table also says which number an entry has, in rows of another form.
-                let Ok((item, _)) = decode_line(&row.value) else { continue };
-                let Some(at) = self.place_of(item.id)?.filter(|at| at.space == space) else { continue };
-                let Some(first) = next.get(&at.device).copied().filter(|first| *first <= at.seq) else { continue };
-                for seq in first..=at.seq {
-                    let at = Place { seq, ..at };
-                    let row = self.entry(at)?.ok_or(ReplicaError::Contradiction { what: "a chain has a gap" })?;
-                    if !building.has_room_for(row_bytes(&row)) {
-                        overflows = true;
-                        break 'walking;
+                let Ok((items, _)) = decode_run(&row.value) else { continue };
+                let last = items.len().saturating_sub(1);
+                for (number, item) in items.into_iter().enumerate() {
+                    let Some(at) = self.place_of(item.id)?.filter(|at| at.space == space) else { continue };
+                    let first = next.get(&at.device).copied().filter(|first| *first <= at.seq);
+                    let Some(first) = first else { continue };
+                    for seq in first..=at.seq {
+                        let at = Place { seq, ..at };
+                        let row = self.entry(at)?.ok_or(ReplicaError::Contradiction { what: "a chain has a gap" })?;
+                        if !building.has_room_for(row_bytes(&row)) {
+                            overflows = true;
+                            break 'walking;
+                        }
+                        building.add(at, &row, self.link(at)?);
                     }
-                    building.add(at, &row, self.link(at)?);
-                }
-                next.insert(at.device, at.seq + 1);
-                if building.is_closed() {
-                    closed = Some((building.order.len(), next.clone(), behind));
-                    if building.is_full() {
-                        break 'walking;
+                    next.insert(at.device, at.seq + 1);
+                    if building.is_closed() {
+                        // Where the rest of a row is due, the row is read again; what was sent of it is passed over.
+                        let rest = if number == last { behind.clone() } else { row.key.clone() };
+                        closed = Some((building.order.len(), next.clone(), rest));
+                        if building.is_full() {
+                            break 'walking;
+                        }
                     }
                 }
             }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rows::{self, EntryRow, Head, Kept, Place, SubjectRow};
-use super::{Replica, ReplicaError, Side};
-use crate::cbor::{CborError, Reader, Writer};
+use super::{Replica, ReplicaError, Side, about};
+use crate::cbor::{CborError, Reader};
 use crate::entry::{Header, Kind, Salt};
 use crate::gate::Dep;
 use crate::gate::body::{self, ChangeFacts, Judgement, Known, SubjectFacts, SubjectState};
@@ -215,49 +215,57 @@ impl<'r> Txn<'r> {
         Ok(())
     }
 
-    pub(super) fn remember_change(&mut self, subject: SubjectId, facts: &ChangeFacts) {
-        let mut w = Writer::new();
-        w.uint(facts.max_op);
-        self.put(Table::Change, keys::change(subject, &facts.hash), w.finish());
-        let mut w = Writer::new();
-        w.array(2).uint(facts.seq).bytes(&facts.hash);
-        self.put(Table::Change, keys::actor(subject, &facts.actor), w.finish());
+    /// Notes a change that counts, which says as well that the entry at its place is about the subject.
+    pub(super) fn remember_change(&mut self, at: Place, subject: SubjectId, facts: &ChangeFacts) {
+        for (key, value) in about::change_rows(at, subject, facts) {
+            self.put(Table::Change, key, value);
+        }
     }
 
-    /// Forgets a change that no longer counts.
-    pub(super) fn forget_change(&mut self, subject: SubjectId, facts: &ChangeFacts, before: Option<(u64, [u8; 32])>) {
-        self.delete(Table::Change, keys::change(subject, &facts.hash));
+    /// Forgets a change that no longer counts, and keeps where it stands.
+    pub(super) fn forget_change(
+        &mut self,
+        at: Place,
+        row: &EntryRow,
+        facts: &ChangeFacts,
+        before: Option<(u64, [u8; 32])>,
+    ) {
+        self.delete(Table::Change, keys::change(row.subject, &facts.hash));
         match before {
             Some((seq, hash)) => {
-                let mut w = Writer::new();
-                w.array(2).uint(seq).bytes(&hash);
-                self.put(Table::Change, keys::actor(subject, &facts.actor), w.finish());
+                self.put(Table::Change, keys::actor(row.subject, &facts.actor), about::encode_actor((seq, &hash)));
             }
-            None => self.delete(Table::Change, keys::actor(subject, &facts.actor)),
+            None => self.delete(Table::Change, keys::actor(row.subject, &facts.actor)),
+        }
+        if !row.creates {
+            self.put(Table::Subject, keys::subject_entry(at.space, row.subject, at.device, at.seq), Vec::new());
         }
     }
 
     /// The places of a subject's entries, the creating one first, those included that no store has yet.
     pub(super) fn places_of(&self, space: SpaceId, subject: SubjectId) -> Result<Vec<Place>, ReplicaError> {
         let creator = self.subject_row(space, subject)?.and_then(|row| row.creator);
-        let mut places: Vec<Place> = creator.map(|(device, seq)| Place { space, device, seq }).into_iter().collect();
-        let about = self.keys_with(Table::Subject, &keys::subject_entries(space, subject))?;
-        let about = about.iter().filter_map(|key| keys::parse_subject_entry(key));
-        places.extend(about.map(|(device, seq)| Place { space, device, seq }));
-        Ok(places)
+        let creator = creator.map(|(device, seq)| Place { space, device, seq });
+        let mut places = BTreeSet::new();
+        for (table, prefix) in about::rows_about(space, subject) {
+            for (key, value) in self.rows_with(table, &prefix)? {
+                let place = about::place_in(table, space, &key, &value);
+                places.extend(place.map_err(|cause| ReplicaError::Row { table, cause })?);
+            }
+        }
+        Ok(about::creator_first(creator, places))
     }
 
-    /// The keys that begin with `prefix`, those included that no store has yet: a server commits many pushes together.
-    pub(super) fn keys_with(&self, table: Table, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+    /// The rows whose keys begin with `prefix`, those included that no store has yet: a server commits many pushes together.
+    fn rows_with(&self, table: Table, prefix: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
         let rows = self.replica.store.scan(table, prefix, Some(&keys::after(prefix)), usize::MAX)?;
-        let mut found: BTreeSet<Vec<u8>> = rows.into_iter().map(|row| row.key).collect();
+        let mut found: BTreeMap<Vec<u8>, Vec<u8>> = rows.into_iter().map(|row| (row.key, row.value)).collect();
         for rows in [&self.replica.uncommitted, &self.rows] {
             let fresh = rows.range((table, prefix.to_vec())..);
             for ((_, key), value) in fresh.take_while(|((t, key), _)| *t == table && key.starts_with(prefix)) {
-                if value.is_some() {
-                    found.insert(key.clone())
-                } else {
-                    found.remove(key)
+                match value {
+                    Some(value) => found.insert(key.clone(), value.clone()),
+                    None => found.remove(key),
                 };
             }
         }
@@ -294,9 +302,14 @@ impl<'r> Txn<'r> {
                 entry.kept = Kept::Erased;
                 self.put_entry(place, &entry, was_hole);
                 self.stop_waiting(place)?;
+                // The row of its change goes, and where it stands must still be found.
+                if !entry.creates {
+                    let about = keys::subject_entry(space, subject, place.device, place.seq);
+                    self.put(Table::Subject, about, Vec::new());
+                }
             }
         }
-        for key in self.keys_with(Table::Change, &keys::changes(subject))? {
+        for key in self.rows_with(Table::Change, &keys::changes(subject))?.into_keys() {
             self.delete(Table::Change, key);
         }
         let row = SubjectRow {
@@ -339,7 +352,9 @@ impl Known for Txn<'_> {
     }
 
     fn change_max_op(&self, subject: SubjectId, hash: &[u8; 32]) -> Result<Option<u64>, StoreError> {
-        number(self.get(Table::Change, keys::change(subject, hash))?)
+        let row = self.get(Table::Change, keys::change(subject, hash))?;
+        let read = |row: Vec<u8>| Ok(about::decode_change(&row)?.0);
+        row.map(read).transpose().map_err(|cause: CborError| damaged(&cause))
     }
 
     fn actor_last(&self, subject: SubjectId, actor: &[u8; 16]) -> Result<Option<(u64, [u8; 32])>, StoreError> {
@@ -357,11 +372,6 @@ impl Known for Txn<'_> {
     }
 }
 
-fn number(row: Option<Vec<u8>>) -> Result<Option<u64>, StoreError> {
-    let read = |row: Vec<u8>| -> Result<u64, CborError> { Reader::new(&row).uint() };
-    row.map(read).transpose().map_err(|cause| damaged(&cause))
-}
-
 fn damaged(what: &dyn std::fmt::Display) -> StoreError {
     StoreError::Damaged { place: "a row".into(), what: what.to_string() }
 }
@@ -369,6 +379,7 @@ fn damaged(what: &dyn std::fmt::Display) -> StoreError {
 impl Replica {
     /// Takes a finished admission over.
     pub(super) fn take_over(&mut self, done: Done) {
+        self.admissions += 1;
         self.uncommitted.extend(done.rows);
         self.heads.extend(done.heads);
         if let Some(members) = done.members {

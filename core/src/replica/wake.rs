@@ -59,7 +59,7 @@ pub(super) fn keep(
         }
         Judgement::Present(counted) => {
             if let Some(facts) = &counted.change {
-                txn.remember_change(subject, facts);
+                txn.remember_change(at, subject, facts);
                 wakes.push_back(Dep::Change(subject, facts.hash));
             }
             wakes.extend(released_by(device, entry.id, &counted.record));

@@ -71,7 +71,8 @@ pub fn parse_subject(key: &[u8]) -> Option<(SpaceId, SubjectId)> {
     Some((SpaceId::from_bytes(space)?, SubjectId::new(*subject)))
 }
 
-/// Row that says that an entry is about a subject, in `Table::Subject`.
+/// Row that says that an entry is about a subject, in `Table::Subject`: every one that doesn't create it and isn't a change that
+/// counts, for the row of [`change`] says where that stands.
 #[must_use]
 pub fn subject_entry(space: SpaceId, subject: SubjectId, device: DeviceId, seq: u64) -> Vec<u8> {
     join(&[&space.to_bytes(), subject.as_bytes(), &[1], device.as_bytes(), &seq.to_be_bytes()])
@@ -135,6 +136,12 @@ pub fn change(subject: SubjectId, hash: &[u8; 32]) -> Vec<u8> {
 #[must_use]
 pub fn actor(subject: SubjectId, actor: &[u8; 16]) -> Vec<u8> {
     join(&[subject.as_bytes(), &[1], actor])
+}
+
+/// The beginning of all rows of [`change`] of one subject.
+#[must_use]
+pub fn changes_only(subject: SubjectId) -> Vec<u8> {
+    join(&[subject.as_bytes(), &[0]])
 }
 
 /// The beginning of all rows of one subject in `Table::Change`.

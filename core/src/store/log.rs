@@ -173,15 +173,38 @@ pub fn decode_head(bytes: &[u8]) -> Result<LogHead, CborError> {
     Ok(LogHead { next: r.uint()?, hash: r.exact()? })
 }
 
-/// The row of a log line.
-#[must_use]
-pub fn encode_line(item: &LogItem, closes: Option<&Hash>) -> Vec<u8> {
-    let mut w = Writer::new();
-    w.array(5).bytes(item.id.as_bytes()).uint(u64::from(item.day)).uint(item.verdict.number()).bool(item.again);
+/// Items in one row of a device's copy of a log: some 20 kB. A server, which reads its log by number, has a row for each.
+pub const RUN_ITEMS_MAX: usize = 512;
+
+fn write_item(w: &mut Writer, item: &LogItem) {
+    w.bytes(item.id.as_bytes()).uint(u64::from(item.day)).uint(item.verdict.number()).bool(item.again);
+}
+
+fn read_item(r: &mut Reader<'_>) -> Result<LogItem, CborError> {
+    let id = EntryId::new(r.exact()?);
+    let day = u32::try_from(r.uint()?).map_err(|_| r.error("a day"))?;
+    let verdict = Verdict::from_number(r.uint()?);
+    Ok(LogItem { id, day, verdict, again: r.bool()? })
+}
+
+fn write_closes(w: &mut Writer, closes: Option<&Hash>) {
     match closes {
         Some(hash) => w.bytes(hash),
         None => w.null(),
     };
+}
+
+fn read_closes(r: &mut Reader<'_>) -> Result<Option<Hash>, CborError> {
+    if r.null()? { Ok(None) } else { Ok(Some(r.exact()?)) }
+}
+
+/// The row of a log line.
+#[must_use]
+pub fn encode_line(item: &LogItem, closes: Option<&Hash>) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.array(5);
+    write_item(&mut w, item);
+    write_closes(&mut w, closes);
     w.finish()
 }
 
@@ -192,13 +215,46 @@ pub fn encode_line(item: &LogItem, closes: Option<&Hash>) -> Vec<u8> {
 pub fn decode_line(bytes: &[u8]) -> Result<(LogItem, Option<Hash>), CborError> {
     let mut r = Reader::new(bytes);
     r.array_of(5)?;
-    let id = EntryId::new(r.exact()?);
-    let day = u32::try_from(r.uint()?).map_err(|_| r.error("a day"))?;
-    let verdict = Verdict::from_number(r.uint()?);
-    let again = r.bool()?;
-    let closes = if r.null()? { None } else { Some(r.exact()?) };
+    let line = (read_item(&mut r)?, read_closes(&mut r)?);
     r.end()?;
-    Ok((LogItem { id, day, verdict, again }, closes))
+    Ok(line)
+}
+
+/// A row of several lines that follow each other, under the key of the first: how a device keeps what it was delivered. At
+/// most [`RUN_ITEMS_MAX`]; `closes` belongs to the last.
+#[must_use]
+pub fn encode_run(items: &[LogItem], closes: Option<&Hash>) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.array(2).array(items.len());
+    for item in items {
+        w.array(4);
+        write_item(&mut w, item);
+    }
+    write_closes(&mut w, closes);
+    w.finish()
+}
+
+/// Reads a row of a log, be it one line or several.
+///
+/// # Errors
+/// When it has another form.
+pub fn decode_run(bytes: &[u8]) -> Result<(Vec<LogItem>, Option<Hash>), CborError> {
+    let mut r = Reader::new(bytes);
+    if r.array(5)? == 5 {
+        let (item, closes) = decode_line(bytes)?;
+        return Ok((vec![item], closes));
+    }
+    let mut r = Reader::new(bytes);
+    r.array_of(2)?;
+    let count = r.array(RUN_ITEMS_MAX)?;
+    let mut items = Vec::with_capacity(count);
+    for _ in 0..count {
+        r.array_of(4)?;
+        items.push(read_item(&mut r)?);
+    }
+    let closes = read_closes(&mut r)?;
+    r.end()?;
+    Ok((items, closes))
 }
 
 impl Log for StoreLog {

@@ -8,7 +8,9 @@ use samenspraak_core::model::*;
 use samenspraak_core::replica::rows::{decode_dep, encode_dep};
 use samenspraak_core::replica::{EntryRow, Head, Kept, Place, SubjectRow};
 use samenspraak_core::store::keys;
-use samenspraak_core::store::log::{LogHead, LogItem, decode_head, decode_line, encode_head, encode_line};
+use samenspraak_core::store::log::{
+    LogHead, LogItem, decode_head, decode_line, decode_run, encode_head, encode_line, encode_run,
+};
 
 use super::file::check;
 use super::fixed::*;
@@ -101,7 +103,10 @@ fn every_row_keeps_its_bytes_and_is_read_back() {
     values.extend(subject_rows().iter().map(|(name, row)| (*name, row.encode())));
     values.extend(deps().iter().map(|(name, dep)| (*name, encode_dep(dep))));
     values.extend(lines().iter().map(|(name, item, closes)| (*name, encode_line(item, closes.as_ref()))));
+    let run: Vec<LogItem> = lines().into_iter().map(|(_, item, _)| item).collect();
+    values.push(("run of a log", encode_run(&run, Some(&[0x4e; 32]))));
     let known = check("rows.hex", &values);
+    assert_eq!(decode_run(&known["run of a log"]), Ok((run, Some([0x4e; 32]))));
     assert_eq!(Head::decode(&known["head of a chain"]), Ok(head));
     assert_eq!(decode_head(&known["head of a log"]), Ok(log_head));
     assert_eq!(Identity::decode(&known["identity"]).unwrap().encode(), known["identity"]);
@@ -115,7 +120,8 @@ fn every_row_keeps_its_bytes_and_is_read_back() {
         assert_eq!(decode_dep(&known[name]), Ok(dep), "{name}");
     }
     for (name, item, closes) in lines() {
-        assert_eq!(decode_line(&known[name]), Ok((item, closes)), "{name}");
+        assert_eq!(decode_line(&known[name]), Ok((item.clone(), closes)), "{name}");
+        assert_eq!(decode_run(&known[name]), Ok((vec![item], closes)), "{name}: a row of one line is read as a run");
     }
 }
 

@@ -10,7 +10,7 @@ use samenspraak_core::entry::{Header, Kind, Run, Salt, Tombstone, codec};
 use samenspraak_core::model::{SpaceId, WijkId};
 use samenspraak_core::replica::rows::{decode_dep, encode_dep};
 use samenspraak_core::replica::{EntryRow, Head, Place, SubjectRow};
-use samenspraak_core::store::log::{decode_head, decode_line, encode_head, encode_line};
+use samenspraak_core::store::log::{decode_head, decode_line, decode_run, encode_head, encode_line, encode_run};
 use samenspraak_core::store::{Row, Table};
 use samenspraak_core::sync::ServerCertificate;
 use samenspraak_core::sync::wire::Frame;
@@ -130,6 +130,10 @@ fn row(bytes: &[u8], ends: &mut Ends) {
     if let Ok((item, closes)) = decode_line(bytes) {
         ends.reach("read", 8);
         assert_eq!(decode_line(&encode_line(&item, closes.as_ref())), Ok((item, closes)));
+    }
+    if let Ok((items, closes)) = decode_run(bytes) {
+        ends.reach("read", 10);
+        assert_eq!(decode_run(&encode_run(&items, closes.as_ref())), Ok((items, closes)));
     }
     if let Some(place) = Place::decode(bytes) {
         ends.reach("read", 9);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{LINES_AT_ONCE, PieceError, PieceReader, row_error};
 use crate::model::{EntryId, SpaceId, SubjectId};
-use crate::replica::{EntryRow, Place, SubjectRow};
+use crate::replica::{EntryRow, Place, SubjectRow, places_about};
 use crate::store::{Table, keys};
 
 impl PieceReader {
@@ -24,15 +24,10 @@ impl PieceReader {
     /// # Errors
     /// When they can't be read.
     pub fn numbers_about(&self, space: SpaceId, subject: SubjectId) -> Result<BTreeSet<u64>, PieceError> {
-        let mut places = Vec::new();
-        if let Some(row) = self.store.get(Table::Subject, &keys::subject(space, subject))? {
-            let row = SubjectRow::decode(&row).map_err(row_error)?;
-            places.extend(row.creator.map(|(device, seq)| Place { space, device, seq }));
-        }
-        let prefix = keys::subject_entries(space, subject);
-        let rows = self.store.scan(Table::Subject, &prefix, Some(&keys::after(&prefix)), usize::MAX)?;
-        let about = rows.iter().filter_map(|row| keys::parse_subject_entry(&row.key));
-        places.extend(about.map(|(device, seq)| Place { space, device, seq }));
+        let row = self.store.get(Table::Subject, &keys::subject(space, subject))?;
+        let row = row.map(|row| SubjectRow::decode(&row)).transpose().map_err(row_error)?;
+        let creator = row.and_then(|row| row.creator).map(|(device, seq)| Place { space, device, seq });
+        let places = places_about(self.store.as_ref(), (space, subject), creator, row_error)?;
         let mut numbers = BTreeSet::new();
         for place in places {
             if let Some(row) = self.store.get(Table::Entry, &place.encode())? {
