@@ -225,10 +225,15 @@ impl App {
         self.joined.as_mut()
     }
 
-    /// Whether a commit is under way and no frame waits: bringing one now saves time, bringing more only memory.
+    /// Whether bringing a frame now saves time: a long commit is under way and no frame waits. Behind a short one, which is the
+    /// first that a fresh phone can show, its end would wait for the check of a long piece.
     #[must_use]
     pub fn may_look_ahead(&self) -> bool {
-        self.storing.is_some() && self.waiting.is_empty()
+        self.waiting.is_empty()
+            && self.storing.as_ref().is_some_and(|storing| match &storing.then {
+                Then::Took(taken) => taken.is_long(),
+                _ => false,
+            })
     }
 
     /// Takes one event and says what to do.

@@ -13,7 +13,9 @@ use samenspraak_core::sync::wire::{Frame, Piece};
 use samenspraak_tests::conversation::Conversation;
 use samenspraak_tests::world::{Phone, Seeded, World, packed};
 
-fn rows(store: &dyn Store) -> BTreeMap<(Table, Vec<u8>), Vec<u8>> {
+type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
+fn rows(store: &dyn Store) -> Rows {
     let all = Table::ALL.into_iter().flat_map(|table| {
         let rows = store.scan(table, &[], None, usize::MAX).unwrap();
         rows.into_iter().map(move |row| ((table, row.key), row.value))
@@ -46,7 +48,7 @@ fn segments_leave_what_pieces_leave_of_entries_of_every_kind() {
 }
 
 /// A phone that has nothing, what a server that packs says to it in segments of a few entries, and what it holds then.
-fn said_packed(world: &mut Option<World>) -> (Phone, Vec<Vec<u8>>, BTreeMap<(Table, Vec<u8>), Vec<u8>>) {
+fn said_packed(world: &mut Option<World>) -> (Phone, Vec<Vec<u8>>, Rows) {
     let [_, (mut packing, phone)] = twice(&mut Conversation::new());
     let mut first = phone.copy();
     assert_eq!(packing.sync(&mut first).settled, Some(None));

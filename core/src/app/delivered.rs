@@ -25,6 +25,15 @@ pub(super) struct Taken {
     cursor: LogHead,
 }
 
+/// From so many items on a piece is long: storing it takes as long as checking some thousands of the next.
+const LONG_ITEMS_MIN: usize = 2048;
+
+impl Taken {
+    pub(super) fn is_long(&self) -> bool {
+        self.outcomes.len() >= LONG_ITEMS_MIN
+    }
+}
+
 /// A piece that waits for the one before it to be stored, unpacked and checked meanwhile.
 pub(super) struct Prepared {
     piece: Piece,
