@@ -122,7 +122,9 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     let certificate_epoch = certificate.epoch;
     let metrics = Arc::new(Metrics::default());
     metrics.opened(&store.opened());
-    let segments = Segments::open(folder.path(), wijk, server.reader(), store.rows()).map_err(ServerError::from)?;
+    // What is packed was hardly ever asked for lately, and a whole log would fill the memory that is kept for what is.
+    let packed = server.reader().over(store.uncached());
+    let segments = Segments::open(folder.path(), wijk, packed, store.uncached()).map_err(ServerError::from)?;
     let segments = Arc::new(segments);
     let packer = Arc::new(Packer::start(Arc::clone(&segments), server.replica().spaces())?);
     let feed = Arc::new(Feed::new(wijk, server.reader(), server.signer(), segments));

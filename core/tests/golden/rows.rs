@@ -8,7 +8,9 @@ use samenspraak_core::model::*;
 use samenspraak_core::replica::rows::{decode_dep, encode_dep};
 use samenspraak_core::replica::{EntryRow, Head, Kept, Place, SubjectRow};
 use samenspraak_core::store::keys;
-use samenspraak_core::store::log::{LogHead, LogItem, decode_head, decode_line, decode_run, encode_head, encode_line, encode_run};
+use samenspraak_core::store::log::{
+    LogHead, LogItem, decode_head, decode_line, decode_run, encode_head, encode_line, encode_run,
+};
 
 use super::file::check;
 use super::fixed::*;
