@@ -2,7 +2,8 @@
 //! own device at the server drive the same one.
 //!
 //! Only one commit is under way at a time; events that arrive meanwhile wait. So nothing is shown as saved, sent or arrived
-//! before the store has flushed it, whatever the shell is doing.
+//! before the store has flushed it, whatever the shell is doing. A shell that stores on another thread may bring the next frame
+//! meanwhile: the next piece of a log is unpacked and its signatures are checked then, and it is taken when its turn comes.
 
 mod closed;
 mod command;
@@ -127,6 +128,8 @@ pub struct App {
     next_commit: u64,
     storing: Option<Storing>,
     waiting: VecDeque<(Timestamp, Event)>,
+    /// The frame that waits first, as far as it could be prepared.
+    prepared: Option<delivered::Prepared>,
     failed_connects: u32,
     /// How long the server asked to wait before the next connection; zero if it didn't.
     asked_to_wait_ms: u64,
@@ -180,6 +183,7 @@ impl App {
             next_commit: 0,
             storing: None,
             waiting: VecDeque::new(),
+            prepared: None,
             failed_connects: 0,
             asked_to_wait_ms: 0,
             unreadable: false,
@@ -221,9 +225,21 @@ impl App {
         self.joined.as_mut()
     }
 
+    /// Whether bringing a frame now saves time: a long commit is under way and no frame waits. Behind a short one, which is the
+    /// first that a fresh phone can show, its end would wait for the check of a long piece.
+    #[must_use]
+    pub fn may_look_ahead(&self) -> bool {
+        self.waiting.is_empty()
+            && self.storing.as_ref().is_some_and(|storing| match &storing.then {
+                Then::Took(taken) => taken.is_long(),
+                _ => false,
+            })
+    }
+
     /// Takes one event and says what to do.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let was_storing = self.storing.is_some();
         match event {
             Event::Stored { commit } => self.stored(now, commit, &mut effects),
             Event::StoreFailed { commit, error } => self.store_failed(commit, error, &mut effects),
@@ -233,6 +249,10 @@ impl App {
             && let Some((now, event)) = self.waiting.pop_front()
         {
             self.step(now, event, &mut effects);
+        }
+        // What this very event began to store must be given out first.
+        if was_storing && self.storing.is_some() && effects.is_empty() {
+            self.prepare();
         }
         if self.storing.is_none() {
             self.note_compared(&mut effects);
@@ -313,7 +333,9 @@ impl App {
             Then::Confirmed(_) | Then::Compared => {}
             // What the server sent is asked for again later: the cursor stands where it stood.
             Then::Took(_) | Then::Receipted(_) | Then::Dropped(_) | Then::GaveWay | Then::Noted => {
-                effects.push(Effect::Disconnect(SessionError::NotNow))
+                // Frames that came over this line already would not fit what is here.
+                self.waiting.retain(|(_, event)| !matches!(event, Event::Frame(_)));
+                effects.push(Effect::Disconnect(SessionError::NotNow));
             }
         }
     }
@@ -340,6 +362,7 @@ impl App {
 
     /// Opens everything again from the store, and keeps the connection that is there.
     fn reload(&mut self) {
+        self.prepared = None;
         let before = self.joined.take().map(|joined| (joined.session, joined.erasing));
         match Joined::load(&self.store) {
             Ok(joined) => {

@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use about::places_about;
-pub use admit::{Admitted, BatchRefusal, News, Outcome, RunBatch};
+pub use admit::{Admitted, BatchRefusal, Checked, News, Outcome, RunBatch};
 pub use again::{erase_again, erased_subjects};
 pub use rebuild::{Rebuilt, rebuild};
 pub use relay::{Lacking, Relayed};
@@ -97,6 +97,8 @@ pub struct Replica {
     /// Rows admitted and not yet committed.
     uncommitted: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
     recent: recent::Recent,
+    /// Grows with everything that is admitted.
+    admissions: u64,
 }
 
 impl Replica {
@@ -115,6 +117,7 @@ impl Replica {
             waiting_by_device: BTreeMap::new(),
             uncommitted: BTreeMap::new(),
             recent: recent::Recent::default(),
+            admissions: 0,
         };
         replica.walk(Table::Meta, keys::CHAIN_HEADS, |replica, row| {
             let (space, device) = keys::parse_chain_head(&row.key)

@@ -107,7 +107,7 @@ pub const KEY_BYTES_MAX: usize = 128;
 /// Longest value: an entry body with its envelope, with room to spare; a longer value is our own bug.
 pub const VALUE_BYTES_MAX: usize = 512 * 1024;
 /// Longest value that a store takes from what stands above it: the longest value with its seal. See [`sealed`].
-pub const STORED_BYTES_MAX: usize = VALUE_BYTES_MAX + sealed::SEAL_BYTES;
+pub const STORED_BYTES_MAX: usize = VALUE_BYTES_MAX + sealed::SEAL_BYTES_MAX;
 
 /// Changes that are stored together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

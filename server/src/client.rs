@@ -11,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Reply, Timestamp};
 use samenspraak_core::model::{SubjectId, WijkId};
 use samenspraak_core::replica::ReplicaError;
-use samenspraak_core::store::Store;
+use samenspraak_core::store::{Batch, Store, StoreError};
 use samenspraak_core::sync::phone::SessionError;
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
 use tokio::sync::mpsc;
@@ -124,6 +124,13 @@ struct Wanted {
     changed: BTreeSet<SubjectId>,
 }
 
+fn stored(commit: u64, result: Result<(), StoreError>) -> Event {
+    match result {
+        Ok(()) => Event::Stored { commit },
+        Err(error) => Event::StoreFailed { commit, error },
+    }
+}
+
 /// Milliseconds since 1970.
 #[must_use]
 pub fn now() -> Timestamp {
@@ -172,25 +179,67 @@ impl Driver {
     fn perform(&mut self, effects: Vec<Effect>) -> Wanted {
         let (mut wanted, mut left) = (Wanted::default(), VecDeque::from(effects));
         while let Some(effect) = left.pop_front() {
-            match effect {
-                Effect::Commit { commit, batch } => {
-                    let event = match self.store.commit(&batch) {
-                        Ok(()) => Event::Stored { commit },
-                        Err(error) => Event::StoreFailed { commit, error },
-                    };
-                    left.extend(self.app.handle(now(), event));
-                }
-                Effect::Send(bytes) => wanted.frames.push(bytes),
-                Effect::Reply { result, .. } => wanted.reply = Some(result),
-                Effect::Settled { refusal } => wanted.settled = Some(refusal),
-                Effect::Disconnect(error) => wanted.disconnect = Some(error),
-                Effect::ConnectAt(at) => wanted.connect_at = Some(at),
-                Effect::Changed(subjects) => wanted.changed.extend(subjects),
-                // One that stays does it after a while, all others when their store is closed.
-                Effect::Scrub => drop(self.scrub_at.get_or_insert_with(|| Instant::now() + SCRUB_AFTER)),
+            if let Some((commit, batch)) = self.note(effect, &mut wanted) {
+                let event = stored(commit, self.store.commit(&batch));
+                left.extend(self.app.handle(now(), event));
             }
         }
         wanted
+    }
+
+    /// Notes what an effect asks for; what is to be stored is given back.
+    fn note(&mut self, effect: Effect, wanted: &mut Wanted) -> Option<(u64, Batch)> {
+        match effect {
+            Effect::Commit { commit, batch } => return Some((commit, batch)),
+            Effect::Send(bytes) => wanted.frames.push(bytes),
+            Effect::Reply { result, .. } => wanted.reply = Some(result),
+            Effect::Settled { refusal } => wanted.settled = Some(refusal),
+            Effect::Disconnect(error) => wanted.disconnect = Some(error),
+            Effect::ConnectAt(at) => wanted.connect_at = Some(at),
+            Effect::Changed(subjects) => wanted.changed.extend(subjects),
+            // One that stays does it after a while, all others when their store is closed.
+            Effect::Scrub => drop(self.scrub_at.get_or_insert_with(|| Instant::now() + SCRUB_AFTER)),
+        }
+        None
+    }
+
+    /// As [`Driver::perform`], storing on another thread: meanwhile the app hears the next frame, and checks what it brings.
+    async fn perform_ahead(
+        &mut self,
+        effects: Vec<Effect>,
+        link: &mut Link,
+        watch: Watch<'_>,
+    ) -> Result<Wanted, SyncError> {
+        let (mut wanted, mut left) = (Wanted::default(), VecDeque::from(effects));
+        let mut ahead = true;
+        while let Some(effect) = left.pop_front() {
+            let Some((commit, batch)) = self.note(effect, &mut wanted) else { continue };
+            link.send(std::mem::take(&mut wanted.frames))?;
+            let store = Arc::clone(&self.store);
+            let mut storing = tokio::task::spawn_blocking(move || store.commit(&batch));
+            let result = loop {
+                tokio::select! {
+                    biased;
+                    result = &mut storing => break result,
+                    frame = link.receive_patiently(), if ahead && self.app.may_look_ahead() => match frame {
+                        Ok(bytes) => {
+                            let event = Event::Frame(bytes);
+                            left.extend(tokio::task::block_in_place(|| self.app.handle(now(), event)));
+                        }
+                        // The line says so again when it is asked next; what came over it is stored first.
+                        Err(_) => ahead = false,
+                    },
+                }
+            };
+            let panicked = |_| Err(StoreError::Closed { place: "the store".into() });
+            let event = stored(commit, result.unwrap_or_else(panicked));
+            tokio::task::block_in_place(|| {
+                left.extend(self.app.handle(now(), event));
+                watch(&mut self.app);
+            });
+        }
+        tokio::task::block_in_place(|| watch(&mut self.app));
+        Ok(wanted)
     }
 
     fn ask(&mut self, command: Command) -> Wanted {
@@ -287,11 +336,7 @@ impl Driver {
             }
             let bytes = link.receive().await?;
             let effects = self.app.handle(now(), Event::Frame(bytes));
-            wanted = tokio::task::block_in_place(|| {
-                let wanted = self.perform(effects);
-                watch(&mut self.app);
-                wanted
-            });
+            wanted = self.perform_ahead(effects, link, watch).await?;
         }
     }
 

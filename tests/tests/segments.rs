@@ -13,7 +13,9 @@ use samenspraak_core::sync::wire::{Frame, Piece};
 use samenspraak_tests::conversation::Conversation;
 use samenspraak_tests::world::{Phone, Seeded, World, packed};
 
-fn rows(store: &dyn Store) -> BTreeMap<(Table, Vec<u8>), Vec<u8>> {
+type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
+fn rows(store: &dyn Store) -> Rows {
     let all = Table::ALL.into_iter().flat_map(|table| {
         let rows = store.scan(table, &[], None, usize::MAX).unwrap();
         rows.into_iter().map(move |row| ((table, row.key), row.value))
@@ -43,6 +45,70 @@ fn segments_leave_what_pieces_leave_of_entries_of_every_kind() {
     assert_eq!(frames(&plain), 0);
     assert!(frames(&packing) >= 2);
     assert_eq!(rows(one.store.as_ref()), rows(other.store.as_ref()));
+}
+
+/// A phone that has nothing, what a server that packs says to it in segments of a few entries, and what it holds then.
+fn said_packed(world: &mut Option<World>) -> (Phone, Vec<Vec<u8>>, Rows) {
+    let [_, (mut packing, phone)] = twice(&mut Conversation::new());
+    let mut first = phone.copy();
+    assert_eq!(packing.sync(&mut first).settled, Some(None));
+    let said = packing.said.1.clone();
+    *world = Some(packing);
+    (phone, said, rows(first.store.as_ref()))
+}
+
+#[test]
+fn a_phone_that_hears_ahead_while_it_stores_holds_what_one_holds_that_waits() {
+    let (phone, said, _) = said_packed(&mut None);
+    let (mut waits, mut ahead) = (phone.copy(), phone.copy());
+    let (first, (second, early)) = (waits.hear(&said), ahead.hear_ahead(&said, |_| false));
+    assert!(early >= 2, "only {early} frames came ahead of {}", said.len());
+    assert_eq!((&second.said, &second.ended), (&first.said, &first.ended));
+    assert_eq!(rows(ahead.store.as_ref()), rows(waits.store.as_ref()));
+}
+
+#[test]
+fn what_was_heard_ahead_of_a_commit_that_fails_is_not_kept_and_comes_again() {
+    let mut world = None;
+    let (phone, said, everything) = said_packed(&mut world);
+    let mut world = world.unwrap();
+    let mut failed = 0;
+    for failing in 0..9 {
+        for is_killed in [false, true] {
+            let mut ahead = phone.copy();
+            let (heard, _) = ahead.hear_ahead(&said, |commit| commit == failing);
+            failed += usize::from(heard.ended.is_some());
+            let why = heard.ended.as_deref().unwrap_or_default();
+            assert!(!why.contains("fit"), "commit {failing}: the server was blamed for a full disk: {why}");
+            assert!(heard.ended.is_none() || rows(ahead.store.as_ref()) != everything, "commit {failing}");
+            // What the app believes, or what its store holds.
+            if is_killed {
+                ahead.restart();
+            }
+            assert_eq!(world.sync(&mut ahead).settled, Some(None), "commit {failing}, killed {is_killed}");
+            assert_eq!(rows(ahead.store.as_ref()), everything, "commit {failing}");
+        }
+    }
+    assert!(failed >= 6, "{failed} commits failed");
+}
+
+#[test]
+fn packed_bytes_that_were_changed_are_refused_ahead_as_they_are_in_their_turn() {
+    let (phone, said, _) = said_packed(&mut None);
+    let segments: Vec<usize> =
+        (0..said.len()).filter(|at| matches!(Frame::decode(&said[*at]), Ok(Frame::Segment { .. }))).collect();
+    assert!(segments.len() >= 2);
+    for at in segments {
+        for from_the_end in [1, 9, 40, 200] {
+            let mut said = said.clone();
+            let Some(byte) = said[at].len().checked_sub(from_the_end) else { continue };
+            said[at][byte] ^= 1;
+            let (mut waits, mut ahead) = (phone.copy(), phone.copy());
+            let (first, (second, _)) = (waits.hear(&said), ahead.hear_ahead(&said, |_| false));
+            assert_eq!((&second.said, &second.ended), (&first.said, &first.ended), "{at}, {from_the_end}");
+            assert_eq!(rows(ahead.store.as_ref()), rows(waits.store.as_ref()), "{at}, {from_the_end}");
+        }
+    }
 }
 
 /// Everything that a server sends of its logs, in pieces as long as a segment's.

@@ -3,16 +3,16 @@
 use super::erasure::Erasing;
 use super::joined::{encode_sync, sync_key};
 use super::loading::{is_numbered, put_number};
-use super::{App, Effect, Then};
+use super::{App, Effect, Event, Storing, Then};
 use crate::entry::Kind;
 use crate::gate::Verdict;
 use crate::model::{EntryId, SpaceId};
-use crate::replica::{BatchRefusal, Outcome, Place};
+use crate::replica::{BatchRefusal, Checked, Outcome, Place, RunBatch};
 use crate::store::log::{Epoch, LogHead, LogItem, RUN_ITEMS_MAX, encode_run};
 use crate::store::{Batch, Table, keys};
 use crate::sync::phone::{Remembered, SessionError};
 use crate::sync::segment::{self, At};
-use crate::sync::wire::{Piece, PieceLine};
+use crate::sync::wire::{Frame, Piece, PieceLine};
 use crate::view::Numbered;
 
 /// A piece that is being committed.
@@ -25,20 +25,83 @@ pub(super) struct Taken {
     cursor: LogHead,
 }
 
+/// From so many items on a piece is long: storing it takes as long as checking some thousands of the next.
+const LONG_ITEMS_MIN: usize = 2048;
+
+impl Taken {
+    pub(super) fn is_long(&self) -> bool {
+        self.outcomes.len() >= LONG_ITEMS_MIN
+    }
+}
+
+/// A piece that waits for the one before it to be stored, unpacked and checked meanwhile.
+pub(super) struct Prepared {
+    piece: Piece,
+    batch: RunBatch,
+    checked: Checked,
+}
+
 impl App {
     /// A packed piece: unpacked with what this phone has, it is taken like any other.
     pub(super) fn segment(&mut self, at: At, packed: &[u8], effects: &mut Vec<Effect>) -> Result<(), SessionError> {
+        let piece = self.unpacked(at, packed)?;
+        self.piece(piece, effects)
+    }
+
+    fn unpacked(&self, at: At, packed: &[u8]) -> Result<Piece, SessionError> {
         let joined = self.joined.as_ref().ok_or(SessionError::Frame)?;
         let replica = &joined.replica;
         let mut prev_of = |device, seq| match replica.head(at.space, device) {
             Some(head) if head.seq == seq => Some(head.id),
             _ => replica.entry(Place { space: at.space, device, seq }).ok().flatten().map(|entry| entry.id),
         };
-        let piece = segment::unpack(joined.identity.wijk, at, packed, &mut prev_of);
-        self.piece(piece.map_err(|_| SessionError::BadEntries)?, effects)
+        segment::unpack(joined.identity.wijk, at, packed, &mut prev_of).map_err(|_| SessionError::BadEntries)
     }
 
     pub(super) fn piece(&mut self, mut piece: Piece, effects: &mut Vec<Effect>) -> Result<(), SessionError> {
+        let batch = piece.take_batch();
+        self.deliver(&piece, &batch, None, effects)
+    }
+
+    /// Does as much as can be done now for the frame that waits first, if that is the next piece of a log that is being
+    /// stored. What is wrong with it is found again, and said, when its turn comes.
+    pub(super) fn prepare(&mut self) {
+        if self.prepared.is_none() {
+            self.prepared = self.prepared_next();
+        }
+    }
+
+    fn prepared_next(&self) -> Option<Prepared> {
+        let Some(Storing { then: Then::Took(taken), .. }) = &self.storing else { return None };
+        let Some((_, Event::Frame(bytes))) = self.waiting.front() else { return None };
+        let follows = |space, from| space == taken.space && from == taken.cursor.next;
+        let mut piece = match Frame::decode(bytes).ok()? {
+            Frame::Piece(piece) if follows(piece.space, piece.from) => piece,
+            Frame::Segment { space, epoch, from, packed } if follows(space, from) => {
+                self.unpacked(At { space, epoch, from }, &packed).ok()?
+            }
+            _ => return None,
+        };
+        let batch = piece.take_batch();
+        let checked = self.joined.as_ref()?.replica.check(piece.space, &batch).ok()?;
+        Some(Prepared { piece, batch, checked })
+    }
+
+    pub(super) fn take_prepared(
+        &mut self,
+        Prepared { piece, batch, checked }: Prepared,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SessionError> {
+        self.deliver(&piece, &batch, Some(checked), effects)
+    }
+
+    fn deliver(
+        &mut self,
+        piece: &Piece,
+        batch: &RunBatch,
+        checked: Option<Checked>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SessionError> {
         let joined = self.joined.as_mut().ok_or(SessionError::Frame)?;
         let session = joined.session.as_ref().ok_or(SessionError::Frame)?;
         let epoch = session.certificate().epoch;
@@ -47,7 +110,7 @@ impl App {
         if piece.epoch != epoch || piece.from != cursor.next {
             return Err(SessionError::LogDiffers);
         }
-        let admitted = match joined.replica.admit(piece.space, &piece.take_batch()) {
+        let admitted = match joined.replica.admit_checked(piece.space, batch, checked) {
             Ok(admitted) => admitted,
             Err(BatchRefusal::Replica(_)) => return Err(SessionError::NotNow),
             Err(BatchRefusal::Fork { device, .. }) => return self.give_way(piece.space, device, effects),

@@ -24,9 +24,11 @@ const ASKED_TO_WAIT_MS_MAX: u64 = 15 * 60 * 1000;
 
 impl App {
     pub(super) fn frame(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
-        let result = match Frame::decode(bytes) {
-            Ok(frame) => self.take_frame(frame, effects),
-            Err(_) => Err(SessionError::Frame),
+        let result = match self.prepared.take() {
+            Some(prepared) => self.take_prepared(prepared, effects),
+            None => {
+                Frame::decode(bytes).map_err(|_| SessionError::Frame).and_then(|frame| self.take_frame(frame, effects))
+            }
         };
         if let Err(error) = result {
             self.forget_uncommitted();

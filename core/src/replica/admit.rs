@@ -29,6 +29,15 @@ pub struct RunBatch {
     pub order: Vec<u32>,
 }
 
+/// A batch whose runs were rebuilt and proven, and of which nothing was placed.
+#[derive(Debug)]
+pub struct Checked {
+    space: SpaceId,
+    entries: Vec<Rebuilt>,
+    /// How much the replica had admitted then: a check against other chains and members says nothing.
+    admissions: u64,
+}
+
 /// What became of one entry.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -154,7 +163,22 @@ impl Replica {
     /// # Errors
     /// When the batch is refused whole; then nothing changed.
     pub fn admit(&mut self, space: SpaceId, batch: &RunBatch) -> Result<Admitted, BatchRefusal> {
-        let rebuilt = self.rebuild(space, batch)?;
+        self.admit_checked(space, batch, None)
+    }
+
+    /// The same for a batch that may have been checked before. A check counts for the batch it was made of, and only while
+    /// nothing else was admitted since.
+    ///
+    /// # Errors
+    /// As for [`Replica::admit`].
+    pub fn admit_checked(
+        &mut self,
+        space: SpaceId,
+        batch: &RunBatch,
+        checked: Option<Checked>,
+    ) -> Result<Admitted, BatchRefusal> {
+        let checked = checked.filter(|checked| checked.space == space && checked.admissions == self.admissions);
+        let rebuilt = checked.map_or_else(|| self.check(space, batch), Ok)?.entries;
         let mut txn = Txn::new(self, false);
         let mut admitted = Admitted::default();
         let mut closing = BTreeMap::new();
@@ -168,6 +192,15 @@ impl Replica {
         let done = txn.finish();
         self.take_over(done);
         Ok(admitted)
+    }
+
+    /// The header question alone, for a batch that comes next: everything that is its carrier's responsibility, signatures
+    /// included. A phone asks it while what came before is being stored.
+    ///
+    /// # Errors
+    /// As for [`Replica::admit`].
+    pub fn check(&self, space: SpaceId, batch: &RunBatch) -> Result<Checked, BatchRefusal> {
+        Ok(Checked { space, entries: self.rebuild(space, batch)?, admissions: self.admissions })
     }
 
     /// Places an entry that this device just made.

@@ -36,6 +36,11 @@ impl Recent {
 
     /// Takes rows that are durable now.
     pub(super) fn take(&mut self, rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>) {
+        // Growing one step at a time would hash all rows of a large piece again and again.
+        for (table, [young, _]) in [(Table::Subject, &mut self.subjects), (Table::Change, &mut self.changes)] {
+            let more = rows.range((table, Vec::new())..).take_while(|((t, _), _)| *t == table).take(ROWS_MAX).count();
+            young.reserve(more.min(ROWS_MAX.saturating_sub(young.len())));
+        }
         for ((table, key), value) in rows {
             let [young, old] = match table {
                 Table::Subject => &mut self.subjects,

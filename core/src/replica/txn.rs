@@ -379,6 +379,7 @@ fn damaged(what: &dyn std::fmt::Display) -> StoreError {
 impl Replica {
     /// Takes a finished admission over.
     pub(super) fn take_over(&mut self, done: Done) {
+        self.admissions += 1;
         self.uncommitted.extend(done.rows);
         self.heads.extend(done.heads);
         if let Some(members) = done.members {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use super::{Batch, Op, Row, Store, StoreError, Table, VALUE_BYTES_MAX};
 use cipher::Cipher;
-pub use cipher::SEAL_BYTES;
+pub use cipher::{SEAL_BYTES, SEAL_BYTES_MAX};
 use opening::Position;
 pub use opening::{Begun, SealError, is_sealed};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Joined, Reply, Timestamp};
 use samenspraak_core::model::SpaceId;
 use samenspraak_core::replica::{Replica, RunBatch, Side};
-use samenspraak_core::store::Store;
 use samenspraak_core::store::erased::scrub_if_due;
+use samenspraak_core::store::{Batch, Store, StoreError};
 use samenspraak_core::sync::wire::RefusalCode;
 
 use super::copy_of;
@@ -71,6 +71,40 @@ impl Phone {
         heard
     }
 
+    /// As [`Phone::hear`], but every commit takes as long as the next frame needs to come; `fails` says which commits fail.
+    /// Also says how many frames came ahead. It does not ask the app whether that saves time.
+    pub fn hear_ahead(&mut self, frames: &[Vec<u8>], fails: impl Fn(usize) -> bool) -> (Heard, usize) {
+        let (mut frames, mut commits, mut ahead) = (frames.iter(), 0, 0);
+        let mut left = VecDeque::from(self.app.handle(Timestamp(0), Event::Connected));
+        let mut done = Performed::default();
+        loop {
+            let Some(effect) = left.pop_front() else {
+                let Some(frame) = frames.next().filter(|_| done.disconnected.is_none()) else { break };
+                left.extend(self.app.handle(Timestamp(0), Event::Frame(frame.clone())));
+                continue;
+            };
+            let Effect::Commit { commit, batch } = effect else {
+                left.extend(self.note(effect, &mut done));
+                continue;
+            };
+            if let Some(frame) = frames.as_slice().first() {
+                let effects = self.app.handle(Timestamp(0), Event::Frame(frame.clone()));
+                assert!(effects.is_empty(), "a frame was taken before the one before it was stored: {effects:?}");
+                frames.next();
+                ahead += 1;
+            }
+            let event = match fails(commits) {
+                true => Event::StoreFailed { commit, error: StoreError::Full { place: "a test".into() } },
+                false => self.stored(commit, &batch),
+            };
+            commits += 1;
+            left.extend(self.app.handle(Timestamp(0), event));
+        }
+        let effects = self.app.handle(Timestamp(0), Event::Disconnected);
+        self.perform(effects);
+        (Heard { said: done.frames, ended: done.disconnected }, ahead)
+    }
+
     /// Takes entries that came by another way than the server, as from a file on a stick, and starts again.
     ///
     /// # Panics
@@ -96,24 +130,37 @@ impl Phone {
     pub(super) fn perform(&mut self, effects: Vec<Effect>) -> Performed {
         let (mut done, mut left) = (Performed::default(), VecDeque::from(effects));
         while let Some(effect) = left.pop_front() {
-            match effect {
+            let more = match effect {
                 Effect::Commit { commit, batch } => {
-                    let event = match self.store.commit(&batch) {
-                        Ok(()) => Event::Stored { commit },
-                        Err(error) => Event::StoreFailed { commit, error },
-                    };
-                    left.extend(self.app.handle(Timestamp(0), event));
+                    let event = self.stored(commit, &batch);
+                    self.app.handle(Timestamp(0), event)
                 }
-                Effect::Send(bytes) => done.frames.push(bytes),
-                Effect::Reply { result, .. } => done.reply = Some(result),
-                Effect::Settled { refusal } => done.settled = Some(refusal),
-                Effect::Disconnect(error) => done.disconnected = Some(error.to_string()),
-                // What fails stays due; a store that fails says so at the next commit too.
-                Effect::Scrub if self.scrubs => left.extend(self.scrub()),
-                Effect::Changed(_) | Effect::ConnectAt(_) | Effect::Scrub => {}
-            }
+                effect => self.note(effect, &mut done),
+            };
+            left.extend(more);
         }
         done
+    }
+
+    fn stored(&self, commit: u64, batch: &Batch) -> Event {
+        match self.store.commit(batch) {
+            Ok(()) => Event::Stored { commit },
+            Err(error) => Event::StoreFailed { commit, error },
+        }
+    }
+
+    /// Notes an effect that stores nothing.
+    fn note(&mut self, effect: Effect, done: &mut Performed) -> Vec<Effect> {
+        match effect {
+            Effect::Send(bytes) => done.frames.push(bytes),
+            Effect::Reply { result, .. } => done.reply = Some(result),
+            Effect::Settled { refusal } => done.settled = Some(refusal),
+            Effect::Disconnect(error) => done.disconnected = Some(error.to_string()),
+            // What fails stays due; a store that fails says so at the next commit too.
+            Effect::Scrub if self.scrubs => return self.scrub(),
+            Effect::Commit { .. } | Effect::Changed(_) | Effect::ConnectAt(_) | Effect::Scrub => {}
+        }
+        Vec::new()
     }
 
     /// Asks for something and waits until it is stored.

@@ -21,7 +21,10 @@ use crate::hash::{Hash, tagged};
 use crate::store::{Batch, KEY_BYTES_MAX, Store, StoreError, Table};
 use crate::vault::{KeyVault, MasterKey, VaultError};
 
-const VERSION: u64 = 1;
+/// Version of what is written: since 2 values may be sealed without a checksum of Poly1305, which a program of before would
+/// take for damage. A seal of version 1 becomes one of 2 when its store is opened for writing.
+const VERSION: u64 = 2;
+const VERSION_BEFORE: u64 = 1;
 /// What the data key is sealed for: no table has this number.
 const DATA_KEY_TABLE: u8 = 0;
 const DATA_KEY: &[u8] = b"samenspraak/seal/data-key/v1";
@@ -95,6 +98,7 @@ enum State {
 struct Seal {
     state: State,
     wrapped: Vec<u8>,
+    is_of_before: bool,
 }
 
 impl Seal {
@@ -113,7 +117,8 @@ impl Seal {
     fn decode(bytes: &[u8]) -> Result<Self, CborError> {
         let mut r = Reader::new(bytes);
         r.array_of(5)?;
-        if r.uint()? != VERSION {
+        let version = r.uint()?;
+        if version != VERSION && version != VERSION_BEFORE {
             return Err(r.error("a version of the seal that this program knows"));
         }
         let state = r.uint()?;
@@ -127,7 +132,7 @@ impl Seal {
             (2, None) => State::ToScrub,
             _ => return Err(r.error("a state of the seal")),
         };
-        Ok(Self { state, wrapped })
+        Ok(Self { state, wrapped, is_of_before: version == VERSION_BEFORE })
     }
 
     fn read(below: &dyn Store, place: &str) -> Result<Option<Self>, StoreError> {
@@ -208,10 +213,14 @@ impl SealedStore {
         let wrapped = Cipher::new(master.bytes()).seal(DATA_KEY_TABLE, DATA_KEY, &*data_key);
         let cipher = Cipher::new(&data_key);
         let begun = if is_empty(below.as_ref())? {
-            Seal { state: State::Sealed, wrapped }.write(below.as_ref(), Batch::new())?;
+            Seal { state: State::Sealed, wrapped, is_of_before: false }.write(below.as_ref(), Batch::new())?;
             Begun::New
         } else {
-            finish(below.as_ref(), &cipher, Seal { state: State::Converting(Position::start()), wrapped })?
+            finish(
+                below.as_ref(),
+                &cipher,
+                Seal { state: State::Converting(Position::start()), wrapped, is_of_before: false },
+            )?
         };
         Ok((Self { below, place, cipher, plain_from: None }, begun))
     }
@@ -244,7 +253,12 @@ impl SealedStore {
 fn finish(below: &dyn Store, cipher: &Cipher, mut seal: Seal) -> Result<Begun, StoreError> {
     let mut rows = 0;
     match seal.state.clone() {
-        State::Sealed => return Ok(Begun::Sealed),
+        State::Sealed => {
+            if seal.is_of_before {
+                seal.write(below, Batch::new())?;
+            }
+            return Ok(Begun::Sealed);
+        }
         State::Converting(from) => {
             rows = convert(below, cipher, &mut seal, from)?;
             seal.state = State::ToScrub;
@@ -286,4 +300,42 @@ fn convert(below: &dyn Store, cipher: &Cipher, seal: &mut Seal, from: Position) 
         }
     }
     Ok(count)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+    use crate::vault::MemoryVault;
+
+    #[test]
+    fn a_store_sealed_by_a_program_of_before_is_read_written_on_and_marked_for_programs_of_now() {
+        let (below, data_key) = (Arc::new(MemoryStore::new()), [7; 32]);
+        let (vault, master) = (MemoryVault::new(), MasterKey::new([5; 32]));
+        vault.keep("phone", &master).unwrap();
+        let before = |key, table, row, value| Cipher::new(key).seal_before(table, row, value, [3; 24]);
+        let wrapped = before(master.bytes(), DATA_KEY_TABLE, DATA_KEY, &data_key);
+        let mut seal = Seal { state: State::Sealed, wrapped, is_of_before: true }.encode();
+        seal[1] = u8::try_from(VERSION_BEFORE).unwrap();
+        let mut batch = Batch::new();
+        batch.put(Table::Meta, SEAL_ROW, seal);
+        batch.put(Table::Entry, b"one".as_slice(), before(&data_key, Table::Entry as u8, b"one", b"words of before"));
+        below.commit(&batch).unwrap();
+
+        let read_only = SealedStore::open_read_only(below.clone(), "a test", &vault, "phone").unwrap();
+        assert_eq!(read_only.get(Table::Entry, b"one").unwrap().as_deref(), Some(&b"words of before"[..]));
+        assert!(Seal::read(below.as_ref(), "a test").unwrap().unwrap().is_of_before, "reading only wrote");
+
+        let (store, begun) = SealedStore::open(below.clone(), "a test", &vault, "phone", [9; 32]).unwrap();
+        assert_eq!(begun, Begun::Sealed);
+        let mut batch = Batch::new();
+        batch.put(Table::Entry, b"two".as_slice(), b"words of now".as_slice());
+        store.commit(&batch).unwrap();
+        assert!(!Seal::read(below.as_ref(), "a test").unwrap().unwrap().is_of_before);
+        let (store, _) = SealedStore::open(below, "a test", &vault, "phone", [9; 32]).unwrap();
+        let words: Vec<Vec<u8>> =
+            store.scan(Table::Entry, b"", None, 9).unwrap().into_iter().map(|row| row.value).collect();
+        assert_eq!(words, [b"words of before".to_vec(), b"words of now".to_vec()]);
+    }
 }

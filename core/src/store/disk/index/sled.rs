@@ -202,7 +202,7 @@ impl SledIndex {
             let until = if block.next.is_empty() { Bound::Unbounded } else { Bound::Excluded(block.next.as_slice()) };
             let within = self.waiting.range::<[u8], _>((Bound::Included(begin.as_slice()), until));
             let keys: Vec<Vec<u8>> = within.map(|(key, _)| key.clone()).collect();
-            let changes: BTreeMap<_, _> = keys.iter().filter_map(|key| self.waiting.remove_entry(key)).collect();
+            let changes: Vec<_> = keys.iter().filter_map(|key| self.waiting.remove_entry(key)).collect();
             count = count.saturating_sub(changes.len());
             self.sweep.clone_from(&block.next);
             self.merge(begin, block, changes)?;
@@ -210,41 +210,41 @@ impl SledIndex {
         Ok(())
     }
 
-    /// Puts changes into their block, which is split when it gets too long.
+    /// Puts changes, in order of their keys, into their block, which is split when it gets too long.
     fn merge(
         &mut self,
         begin: Vec<u8>,
         block: Block,
-        changes: BTreeMap<Vec<u8>, Option<Location>>,
+        changes: Vec<(Vec<u8>, Option<Location>)>,
     ) -> Result<(), IndexFailed> {
-        let mut rows: BTreeMap<Vec<u8>, Location> = block.rows.into_iter().collect();
+        let mut rows = Vec::with_capacity(block.rows.len() + changes.len());
+        let mut old = block.rows.into_iter().peekable();
         for (key, at) in changes {
-            let before = match at {
-                Some(at) => {
-                    self.content.add(&key, &at);
-                    rows.insert(key.clone(), at)
-                }
-                None => rows.remove(&key),
-            };
-            if let Some(before) = before {
+            rows.extend(std::iter::from_fn(|| old.next_if(|(row, _)| *row < key)));
+            if let Some((_, before)) = old.next_if(|(row, _)| *row == key) {
                 self.content.take(&key, &before);
             }
+            if let Some(at) = at {
+                self.content.add(&key, &at);
+                rows.push((key, at));
+            }
         }
-        let rows: Vec<_> = rows.into_iter().collect();
+        rows.extend(old);
         let at_once = if rows.len() > ROWS_MAX { ROWS_NEW } else { ROWS_MAX };
-        let mut parts: Vec<(Vec<u8>, Block)> = rows
-            .chunks(at_once)
-            .map(|rows| (rows[0].0.clone(), Block { next: Vec::new(), rows: rows.to_vec() }))
-            .collect();
-        match parts.first_mut() {
-            Some(first) => first.0 = begin,
-            None => parts.push((begin, Block::default())),
+        let mut parts = Vec::with_capacity(rows.len() / at_once + 1);
+        let (mut rows, mut key) = (rows.into_iter().peekable(), begin);
+        loop {
+            let part: Vec<_> = rows.by_ref().take(at_once).collect();
+            let next = rows.peek().map_or_else(|| block.next.clone(), |(key, _)| key.clone());
+            let is_last = rows.peek().is_none();
+            parts.push((std::mem::replace(&mut key, next.clone()), Block { next, rows: part }));
+            if is_last {
+                break;
+            }
         }
-        let mut next = block.next;
-        for (key, mut part) in parts.into_iter().rev() {
-            part.next = next;
-            self.write(&key, &part)?;
-            next = key;
+        // The first part last: until it is written the old block still says all there was before.
+        for (key, part) in parts.iter().rev() {
+            self.write(key, part)?;
         }
         Ok(())
     }
