@@ -129,7 +129,9 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     let metrics = Arc::new(Metrics::default());
     metrics.opened(&store.opened());
     let reader = || ready.keys.reader(wijk, store.rows());
-    let segments = Arc::new(Segments::open(folder.path(), wijk, reader(), store.rows()));
+    // What is packed was hardly ever asked for lately, and a whole log would fill the memory that is kept for what is.
+    let packed = reader().over(store.uncached());
+    let segments = Arc::new(Segments::open(folder.path(), wijk, packed, store.uncached()));
     let packer = Arc::new(Packer::start(Arc::clone(&segments))?);
     let feed = Arc::new(Feed::new(wijk, reader(), ready.keys.signer(wijk), segments));
     let beside = (Arc::clone(&feed), Arc::clone(&packer), Arc::clone(&metrics));

@@ -9,9 +9,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use super::{Batch, Op, Row, Store, StoreError, Table};
 
-/// What the rows, with their keys and an estimate of what holding them costs, may take: 32 MiB are some 70,000 entries, more
-/// than the phones of a wijk that come online in one evening are behind.
-const BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What the rows, with their keys and an estimate of what holding them costs, may take: 16 MiB are some 35,000 entries, more
+/// than the phones of a wijk that come online in one evening are behind, and a quarter of what a server may take.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What holding a row costs beside its bytes.
 const ROW_BYTES: usize = 96;
 

@@ -181,6 +181,13 @@ impl PieceReader {
         Self { store, log, epoch }
     }
 
+    /// The same log with its entries read from `store`, which holds what the other one holds: beside a cache, for whoever reads
+    /// what nobody asks for again.
+    #[must_use]
+    pub fn over(self, store: Arc<dyn Store>) -> Self {
+        Self { store, ..self }
+    }
+
     /// The epoch.
     #[must_use]
     pub fn epoch(&self) -> Epoch {

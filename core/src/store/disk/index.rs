@@ -245,6 +245,18 @@ mod tests {
     }
 
     #[test]
+    fn an_item_that_no_block_names_does_not_pass_the_check_wherever_it_stands() {
+        for stray in [vec![], vec![0, 1], vec![1, 20, 1], vec![1, 200], vec![3]] {
+            let root = tempfile::tempdir().unwrap();
+            let rows = (0..200_u8).map(|number| Ok((vec![1, number], at(u64::from(number)))));
+            let mut index = SledIndex::build(root.path(), 1, rows).unwrap();
+            assert_eq!(index.checker().unwrap().check(|_| true), Ok(()));
+            index.put_stray(&stray);
+            assert_eq!(index.checker().unwrap().check(|_| true), Err(IndexFailed), "{stray:?}");
+        }
+    }
+
+    #[test]
     fn early_rows_answer_for_whole_prefixes_only() {
         let mut early = Early::new([vec![7], vec![1, 9, 9]].into_iter());
         assert!(early.wants(Table::Meta, &[1]) && early.wants(Table::Entry, &[9, 9, 1]));
