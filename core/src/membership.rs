@@ -318,12 +318,7 @@ impl Members {
         }
         let cuts = self.folded.cuts.iter().filter(|((of, _), _)| *of == space);
         let ends = cuts.filter_map(|((_, device), cuts)| Some((*device, cuts.values().map(|cut| cut.entries).min()?)));
-        let late = self
-            .folded
-            .devices
-            .iter()
-            .filter(|(id, device)| device.made_at.is_some() && !self.folded.stands_at(SpaceId::Members, **id, 0));
-        ends.chain(late.map(|(device, _)| (*device, 0))).collect()
+        ends.chain(self.folded.late.iter().map(|device| (*device, 0))).collect()
     }
 
     /// The devices a revocation is about.

@@ -1,1 +1,23 @@
-//! Thin for now: the surface for Kotlin, Swift, Python and the browser comes here. No rule of the domain lives in it.
+//! The surface of the core for apps: one object [`Wijk`], typed commands, views to look at, and notices of what changed.
+//!
+//! Kotlin, Swift and Python get this through UniFFI. An app brings what its platform has: a place for the key
+//! ([`KeyVault`]), connections ([`Connector`]), and somebody to tell ([`Listener`]). No rule of the domain lives here: commands go
+//! to the core as they are, views come from it. Must never block a caller's thread on the network, hold a lock while the app's
+//! code runs, or let a panic or a throw on either side of the border end the other side.
+
+mod commands;
+mod error;
+mod network;
+mod platform;
+mod runtime;
+mod surface;
+mod vault;
+mod views;
+mod wijk;
+
+pub use error::WijkError;
+pub use platform::{ConnectionError, Connector, KeyVault, KeyVaultError, Listener};
+pub use surface::*;
+pub use wijk::{Wijk, open_wijk};
+
+uniffi::setup_scaffolding!();

@@ -7,37 +7,17 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use samenspraak_core::store::erased::{is_scrub_due, scrub_if_due};
+use samenspraak_core::store::erased::is_scrub_due;
 use samenspraak_core::store::{Store, StoreError};
+
+pub use samenspraak_driver::{SCRUB_AFTER, scrub};
 
 use crate::error::ProgramError;
 
-/// How long erased words may stay in the files of a running program: soon enough for somebody who takes them back, and at a
-/// meeting where ten people do so one rewrite is enough.
-pub const SCRUB_AFTER: Duration = Duration::from_secs(30);
 /// With so many groups of erasures waiting there is nothing to wait for.
 pub const SCRUB_COUNT: usize = 64;
-
-/// Scrubs a store if that is due, and says in the log what came of it. Returns whether nothing is due any more.
-pub fn scrub(store: &dyn Store) -> bool {
-    match scrub_if_due(store) {
-        Ok(was_due) => {
-            if was_due {
-                tracing::debug!("erased words have left the files");
-            }
-            true
-        }
-        Err(error) => {
-            // When the store stopped for another reason, that is told where it happened.
-            if !matches!(error, StoreError::Closed { .. }) {
-                tracing::warn!(%error, "erased words are still in the files; it is tried again");
-            }
-            false
-        }
-    }
-}
 
 /// A thread that scrubs a store some time after it was told that words were erased.
 pub struct Scrubber {

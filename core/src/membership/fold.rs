@@ -176,6 +176,9 @@ pub struct Folded {
     /// Devices of each person.
     device_counts: BTreeMap<PersonId, usize>,
     mentioned: BTreeSet<Mention>,
+    /// Devices that came with a card for one more device which was made behind a cut: nothing they say stands. Kept, for it is
+    /// asked with every change of a document.
+    pub late: Vec<DeviceId>,
 }
 
 impl Folded {
@@ -347,5 +350,9 @@ pub fn fold(statements: &Statements) -> Folded {
         folded.take_away(statements, level);
     }
     folded.mention(statements);
+    // Joins that are taken the short way come with cards for a role, which make nobody late.
+    let devices = folded.devices.iter().filter(|(_, device)| device.made_at.is_some());
+    let late = devices.filter(|(id, _)| !folded.stands_at(SpaceId::Members, **id, 0)).map(|(id, _)| *id);
+    folded.late = late.collect();
     folded
 }

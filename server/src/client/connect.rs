@@ -7,20 +7,23 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
+use samenspraak_driver::{Connect, FRAMES_AHEAD, Line, SyncError};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
-
-use super::SyncError;
 
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Whom this process trusts; read once, when it is first needed.
 static TRUSTED: OnceLock<Arc<ClientConfig>> = OnceLock::new();
@@ -80,7 +83,19 @@ fn trusted() -> Result<Arc<ClientConfig>, SyncError> {
     Ok(Arc::clone(TRUSTED.get_or_init(|| Arc::new(config))))
 }
 
-pub(super) async fn connect(address: &str) -> Result<Socket, SyncError> {
+/// Connects over a WebSocket.
+pub(super) struct Sockets;
+
+impl Connect for Sockets {
+    fn connect(&self, address: String) -> BoxFuture<'static, Result<Line, SyncError>> {
+        Box::pin(async move {
+            let socket = open(&address).await?;
+            Ok(line(&address, socket))
+        })
+    }
+}
+
+async fn open(address: &str) -> Result<Socket, SyncError> {
     let unreachable = |reason: String| SyncError::Unreachable { address: address.to_owned(), reason };
     let config =
         WebSocketConfig::default().max_message_size(Some(FRAME_BYTES_MAX)).max_frame_size(Some(FRAME_BYTES_MAX));
@@ -100,4 +115,43 @@ pub(super) async fn connect(address: &str) -> Result<Socket, SyncError> {
         Ok(Err(error)) => Err(unreachable(error.to_string())),
         Err(_) => Err(unreachable("it takes too long".into())),
     }
+}
+
+/// The queues of a socket, and the tasks that carry them.
+fn line(address: &str, socket: Socket) -> Line {
+    let (mut sink, mut stream) = socket.split();
+    let (outgoing, mut queue) = mpsc::unbounded_channel::<Vec<u8>>();
+    let sender = tokio::spawn(async move {
+        while let Some(frame) = queue.recv().await {
+            if sink.feed(Message::Binary(frame.into())).await.is_err() {
+                return;
+            }
+            while let Ok(frame) = queue.try_recv() {
+                if sink.feed(Message::Binary(frame.into())).await.is_err() {
+                    return;
+                }
+            }
+            if sink.flush().await.is_err() {
+                return;
+            }
+        }
+        // The other side may be gone already.
+        let _ = sink.close().await;
+    });
+    let (incoming, came) = mpsc::channel(FRAMES_AHEAD);
+    let receiver = tokio::spawn(async move {
+        loop {
+            let frame = match stream.next().await {
+                Some(Ok(Message::Binary(bytes))) => Ok(bytes.into()),
+                Some(Ok(Message::Close(_))) | None => return,
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => Err(error.to_string()),
+            };
+            let is_last = frame.is_err();
+            if incoming.send(frame).await.is_err() || is_last {
+                return;
+            }
+        }
+    });
+    Line::new(address, outgoing, came, sender, receiver.abort_handle())
 }

@@ -57,7 +57,7 @@ fn may_pass(error: &SyncError) -> bool {
         SyncError::Unreachable { .. } | SyncError::Broken { .. } => true,
         SyncError::Session(error) => matches!(error, SessionError::Goodbye | SessionError::NotNow),
         SyncError::Refused(code) => *code == RefusalCode::NotNow,
-        SyncError::Address { .. } | SyncError::Trust { .. } | SyncError::NotJoined => false,
+        SyncError::Address { .. } | SyncError::Trust { .. } | SyncError::NoNetwork | SyncError::NotJoined => false,
     }
 }
 

@@ -30,8 +30,9 @@ const REOPEN_WAIT: Duration = Duration::from_millis(20);
 /// How long a check may take, and longer by a second for so many rows: a hundredth of what was measured.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 const CHECKED_PER_SECOND_MIN: u64 = 10_000;
-/// So many changes wait in memory, some 4 MiB: enough that a busy minute's are put into their blocks together.
-const WAITING_MAX: usize = 32 * 1024;
+/// So many changes wait in memory, some 12 MiB when there are that many: enough that a busy minute's are put into their blocks
+/// together, and that a phone which takes a whole wijk puts a few into each block it writes rather than one into every block.
+const WAITING_MAX: usize = 96 * 1024;
 /// When too many wait, each commit puts so many times its own changes into their blocks: the rest shrinks, and no commit pays
 /// for many others.
 const CATCH_UP: usize = 2;

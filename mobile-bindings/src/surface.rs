@@ -1,0 +1,490 @@
+//! What crosses the border: records and enums of the surface, and how the core's become them.
+//!
+//! Ids are hexadecimal digits, days are days since 1 January 1970. Every record is a copy: what an app does with it changes nothing.
+
+use samenspraak_core::app::{
+    self, ContributionItem, DecisionItem, ErasureReport, LineEvent, MeetingItem, OwnSealedItem, SealedItem,
+};
+use samenspraak_core::model::{self, SealedWords};
+use samenspraak_core::view::Counts;
+
+/// Text of a contribution. A title has 1 to 120 characters, a text at most 10,000.
+#[derive(Clone, Debug, Default, PartialEq, Eq, uniffi::Record)]
+pub struct Content {
+    /// What it is about, in a line.
+    pub title: String,
+    /// The words.
+    pub text: String,
+    /// Number of the theme in the wijk's list.
+    #[uniffi(default = 0)]
+    pub theme: u64,
+    /// Code of the buurt; empty for the whole wijk.
+    #[uniffi(default = "")]
+    pub buurt: String,
+}
+
+impl From<model::Content> for Content {
+    fn from(content: model::Content) -> Self {
+        let model::Content { title, text, theme, buurt } = content;
+        Self { title, text, theme, buurt }
+    }
+}
+
+impl From<Content> for model::Content {
+    fn from(content: Content) -> Self {
+        let Content { title, text, theme, buurt } = content;
+        Self { title, text, theme, buurt }
+    }
+}
+
+/// How far own words got. Never further than what is true.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Progress {
+    /// *Bewaard*: safe on this device.
+    Saved,
+    /// *Onderweg*: sent on this connection; the server's word isn't here yet.
+    OnTheWay,
+    /// *Aangekomen*: the server's signed receipt is here.
+    Arrived {
+        /// Day the server received it.
+        day: u32,
+    },
+    /// It can't count in this wijk. The words stay on this device.
+    Refused {
+        /// Why, in English, for logs.
+        detail: String,
+    },
+}
+
+impl From<app::OwnState> for Progress {
+    fn from(state: app::OwnState) -> Self {
+        match state {
+            app::OwnState::Saved => Self::Saved,
+            app::OwnState::OnTheWay => Self::OnTheWay,
+            app::OwnState::Arrived { day } => Self::Arrived { day },
+            app::OwnState::Refused(reason) => Self::Refused { detail: format!("{reason:?}") },
+        }
+    }
+}
+
+/// Why one's own words are hidden from everybody else.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Hidden {
+    /// By a ruling that stands.
+    Ruled,
+    /// One of staff has signed for its erasure.
+    ErasureSigned,
+}
+
+/// A contribution, as lists and its own page show it.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Contribution {
+    /// Its id.
+    pub id: String,
+    /// Its words.
+    pub content: Content,
+    /// Its author's pseudonym.
+    pub person: String,
+    /// How far it got, if it is one's own.
+    pub own: Option<Progress>,
+    /// Day the server received it.
+    pub received_day: Option<u32>,
+    /// Voices, exact; for the board alone.
+    pub voices: Option<Voices>,
+    /// Decisions that stand: none, one, or several that don't agree yet.
+    pub decisions: u32,
+    /// Whether it is hidden from everybody else; only ever on one's own.
+    pub hidden: bool,
+}
+
+/// Voices on one question.
+#[derive(Clone, Debug, Default, PartialEq, Eq, uniffi::Record)]
+pub struct Voices {
+    /// Support.
+    pub support: u32,
+    /// Agree.
+    pub agree: u32,
+    /// Disagree.
+    pub disagree: u32,
+    /// Pass.
+    pub pass: u32,
+}
+
+impl From<Counts> for Voices {
+    fn from(counts: Counts) -> Self {
+        let Counts { support, agree, disagree, pass } = counts;
+        Self { support, agree, disagree, pass }
+    }
+}
+
+impl Contribution {
+    /// `is_board`: exact numbers are for the board.
+    pub(crate) fn of(item: ContributionItem, is_board: bool) -> Self {
+        Self {
+            id: item.subject.to_string(),
+            content: item.content.into(),
+            person: item.person.to_string(),
+            own: item.own.map(Into::into),
+            received_day: item.received_day,
+            voices: is_board.then(|| item.counts.into()),
+            decisions: u32::try_from(item.decisions).unwrap_or(u32::MAX),
+            hidden: item.hidden.is_some(),
+        }
+    }
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Outcome {
+    /// It is done.
+    Yes,
+    /// It is not done.
+    No,
+    /// Part of it is done.
+    Partly,
+    /// It is decided later.
+    Later,
+}
+
+impl From<model::Outcome> for Outcome {
+    fn from(outcome: model::Outcome) -> Self {
+        match outcome {
+            model::Outcome::Yes => Self::Yes,
+            model::Outcome::No => Self::No,
+            model::Outcome::Partly => Self::Partly,
+            model::Outcome::Later => Self::Later,
+        }
+    }
+}
+
+impl From<Outcome> for model::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Yes => Self::Yes,
+            Outcome::No => Self::No,
+            Outcome::Partly => Self::Partly,
+            Outcome::Later => Self::Later,
+        }
+    }
+}
+
+/// A decision with its answer.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Decided {
+    /// Its id.
+    pub id: String,
+    /// What was decided.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: String,
+    /// The answer to those who asked.
+    pub answer: String,
+    /// Who carries it out.
+    pub party: String,
+    /// When it is to be done.
+    pub due_day: Option<u32>,
+    /// Day the server received it.
+    pub received_day: Option<u32>,
+}
+
+impl From<DecisionItem> for Decided {
+    fn from(item: DecisionItem) -> Self {
+        let decision = item.facts.decision;
+        Self {
+            id: item.facts.id.to_string(),
+            outcome: decision.outcome.into(),
+            reason: decision.reason,
+            answer: decision.answer,
+            party: decision.party,
+            due_day: decision.due_day,
+            received_day: item.day,
+        }
+    }
+}
+
+/// One step in the line of a contribution.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Step {
+    /// Written on this device; how far it got.
+    Written {
+        /// How far.
+        progress: Progress,
+    },
+    /// The server received it.
+    Received {
+        /// When.
+        day: u32,
+    },
+    /// It takes the place of an earlier text, which was erased.
+    Replaced,
+    /// Others spoke. Exact numbers are for the board alone.
+    Voices {
+        /// The numbers, for the board.
+        voices: Option<Voices>,
+    },
+    /// A ruling hides it or puts it back; for its author and staff.
+    Ruled {
+        /// The reason that was given.
+        reason: String,
+    },
+    /// One of staff signed for its erasure.
+    ErasureSigned {
+        /// The legal ground.
+        ground: String,
+    },
+    /// The board answered.
+    Decided {
+        /// The decision.
+        decision: Decided,
+    },
+    /// Two decisions stand that do not replace each other: *nog niet eens*.
+    NotAgreed,
+}
+
+impl Step {
+    pub(crate) fn of(event: LineEvent, is_board: bool) -> Self {
+        match event {
+            LineEvent::Written(state) => Self::Written { progress: state.into() },
+            LineEvent::Received { day } => Self::Received { day },
+            LineEvent::Replaced => Self::Replaced,
+            LineEvent::Voices(counts) => Self::Voices { voices: is_board.then(|| counts.into()) },
+            LineEvent::Ruled(item) => Self::Ruled { reason: item.facts.ruling.reason },
+            LineEvent::ErasureSigned { ground, .. } => Self::ErasureSigned { ground },
+            LineEvent::Decided(item) => Self::Decided { decision: item.into() },
+            LineEvent::NotAgreed => Self::NotAgreed,
+        }
+    }
+}
+
+/// One contribution with its whole line.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Timeline {
+    /// The contribution.
+    pub contribution: Contribution,
+    /// What happened, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One point of an agenda and what was noted about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, uniffi::Record)]
+pub struct AgendaItem {
+    /// Its title.
+    pub title: String,
+    /// The notes.
+    pub text: String,
+}
+
+/// A meeting and its notes.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Meeting {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub title: String,
+    /// Its agenda, with the notes.
+    pub agenda: Vec<AgendaItem>,
+    /// How far own edits got, if there are any.
+    pub own: Option<Progress>,
+    /// The notes that took its place.
+    pub replaced_by: Option<String>,
+}
+
+impl From<MeetingItem> for Meeting {
+    fn from(item: MeetingItem) -> Self {
+        let agenda = item.text.agenda.into_iter().map(|note| AgendaItem { title: note.title, text: note.text });
+        Self {
+            id: item.subject.to_string(),
+            title: item.text.title,
+            agenda: agenda.collect(),
+            own: item.own.map(Into::into),
+            replaced_by: item.replaced_by.map(|subject| subject.to_string()),
+        }
+    }
+}
+
+/// A sealed story as a member of the board reads it.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct SealedStory {
+    /// Its id.
+    pub id: String,
+    /// Day the server received it.
+    pub received_day: Option<u32>,
+    /// What it says; nothing while this device has no key to it.
+    pub content: Option<Content>,
+    /// How many answers were given.
+    pub answers: u32,
+}
+
+impl From<SealedItem> for SealedStory {
+    fn from(item: SealedItem) -> Self {
+        Self {
+            id: item.subject.to_string(),
+            received_day: item.day,
+            content: item.words.and_then(story),
+            answers: u32::try_from(item.answers).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// The words of anything sealed; nothing where what is sealed is no words. A notice and an appeal have no title.
+fn story(words: SealedWords) -> Option<Content> {
+    match words {
+        SealedWords::Story { content, .. } => Some(content.into()),
+        SealedWords::Notice { text, .. } | SealedWords::Appeal { text, .. } | SealedWords::Note { text, .. } => {
+            Some(Content { text, ..Content::default() })
+        }
+        SealedWords::PersonSecret(_) => None,
+    }
+}
+
+/// Own sealed input, with what was answered.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct OwnSealed {
+    /// Its id.
+    pub id: String,
+    /// What it says; nothing once it is erased.
+    pub content: Option<Content>,
+    /// How far it got.
+    pub progress: Progress,
+    /// The receipt: 28 letters with which answers are found on any phone.
+    pub receipt: String,
+    /// What was answered.
+    pub answers: Vec<String>,
+}
+
+impl From<OwnSealedItem> for OwnSealed {
+    fn from(item: OwnSealedItem) -> Self {
+        Self {
+            id: item.subject.to_string(),
+            content: item.words.and_then(story),
+            progress: item.state.into(),
+            receipt: item.receipt.letters(),
+            answers: item.answers.into_iter().map(|answer| answer.answer).collect(),
+        }
+    }
+}
+
+/// How far an erasure reached.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Erasure {
+    /// Nothing was asked or heard yet.
+    NotAsked,
+    /// The server doesn't know of the erasure yet.
+    NotThere,
+    /// So many of all devices that may read it have it no longer on their disks.
+    Reached {
+        /// Those that said so.
+        confirmed: u64,
+        /// All that may read it.
+        devices: u64,
+    },
+}
+
+impl From<Option<ErasureReport>> for Erasure {
+    fn from(report: Option<ErasureReport>) -> Self {
+        match report {
+            None => Self::NotAsked,
+            Some(ErasureReport::NotThere) => Self::NotThere,
+            Some(ErasureReport::Reached(reach)) => Self::Reached { confirmed: reach.confirmed, devices: reach.devices },
+        }
+    }
+}
+
+/// What a voice says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Voice {
+    /// Support of a contribution.
+    Support,
+    /// Takes the voice back.
+    Withdrawn,
+    /// Agree.
+    Agree,
+    /// Disagree.
+    Disagree,
+    /// Pass.
+    Pass,
+}
+
+impl From<Voice> for model::Choice {
+    fn from(voice: Voice) -> Self {
+        match voice {
+            Voice::Support => Self::Support,
+            Voice::Withdrawn => Self::Withdrawn,
+            Voice::Agree => Self::Agree,
+            Voice::Disagree => Self::Disagree,
+            Voice::Pass => Self::Pass,
+        }
+    }
+}
+
+/// What somebody is in the wijk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Role {
+    /// Lives in the wijk.
+    Resident,
+    /// Leads meetings and hands out cards.
+    Facilitator,
+    /// Sits on the board and answers.
+    Board,
+    /// Keeps the server and the wijk's directory.
+    Administrator,
+    /// Signs agreements for an organisation.
+    Party,
+}
+
+impl From<model::Role> for Role {
+    fn from(role: model::Role) -> Self {
+        match role {
+            model::Role::Resident => Self::Resident,
+            model::Role::Facilitator => Self::Facilitator,
+            model::Role::Board => Self::Board,
+            model::Role::Administrator => Self::Administrator,
+            model::Role::Party => Self::Party,
+        }
+    }
+}
+
+impl From<Role> for model::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Resident => Self::Resident,
+            Role::Facilitator => Self::Facilitator,
+            Role::Board => Self::Board,
+            Role::Administrator => Self::Administrator,
+            Role::Party => Self::Party,
+        }
+    }
+}
+
+/// Who this device is.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Me {
+    /// The wijk.
+    pub wijk: String,
+    /// The person's pseudonym.
+    pub person: String,
+    /// What the person is here, as far as this device knows; nothing before the first sync.
+    pub roles: Vec<Role>,
+    /// Address of the server, as it stands on the card.
+    pub server: String,
+}
+
+/// How this device and its server are.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum SyncState {
+    /// This device hasn't joined.
+    NotJoined,
+    /// No line; what is written waits here.
+    Offline {
+        /// Why, in English, for logs; nothing when the platform said that there is no network.
+        detail: Option<String>,
+        /// Whether the server refuses this device: then trying again changes nothing.
+        refused: bool,
+        /// When it is tried again, in milliseconds since 1970.
+        next_try_ms: u64,
+    },
+    /// Connected; both sides are still speaking.
+    Syncing,
+    /// Connected, and everything is sent, receipted and received.
+    UpToDate,
+}
