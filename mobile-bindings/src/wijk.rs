@@ -257,9 +257,9 @@ impl Wijk {
         Ok(wijk.to_string())
     }
 
-    /// Ends: what waits is answered, the line says goodbye, the store is closed in order. Closing twice is no error; everything
-    /// asked after it is [`WijkError::Closed`].
-    pub async fn close(&self) -> Result<(), WijkError> {
+    /// Ends: what waits is answered, the line says goodbye, the store is closed in order. Ending twice is no error; everything
+    /// asked after it is [`WijkError::Closed`]. (Not `close`: Kotlin's objects have one that doesn't wait.)
+    pub async fn end(&self) -> Result<(), WijkError> {
         drop(lock(&self.requests).take());
         let mut ended = self.ended.clone();
         // When the task was broken off it can't say so; it has ended all the same.

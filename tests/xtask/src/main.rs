@@ -1,7 +1,7 @@
 //! The tasks of this repository, called as `cargo xtask TASK`.
 //!
 //! `run` shows the program with a demo wijk; `test` is everything that must be green; `fuzz` looks for inputs that break it;
-//! `bench` measures; `torture` kills and damages the disk store; `setup` installs what those need.
+//! `bench` measures; `bindings` builds what apps use; `torture` kills and damages the disk store; `setup` installs what those need.
 //! Not here: tests of the product. They stand beside what they test, and in `tests/`.
 
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod bindings;
 mod child;
 mod fuzz;
 mod lint;
@@ -41,6 +42,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Measure our server and phones beside what people would use instead; `-- --help` says more
     Bench(bench::Options),
+    /// Build the library for apps and what UniFFI writes for each language
+    Bindings(bindings::Options),
     /// Kill, cut the power of and damage the disk store, and count what was lost
     Torture(torture::Options),
     /// Install what building and testing need, where it is missing (Debian)
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Task::Test(options) => Ok(test::run(&root, &options)),
         Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::Bench(options) => bench::run(&root, &options),
+        Task::Bindings(options) => bindings::run(&root, &options),
         Task::Torture(options) => torture::run(&root, &options),
         Task::Setup => setup::ensure(&setup::Need::ALL).map(|()| ExitCode::SUCCESS),
     });

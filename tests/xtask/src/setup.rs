@@ -26,6 +26,14 @@ pub enum Need {
     Nextest,
     /// A browser without a screen, for the pages.
     Chromium,
+    /// Python with its environments, for the Python package.
+    Python,
+    /// A Java runtime, for the Kotlin library.
+    Java,
+    /// JNA, through which Kotlin calls the library.
+    Jna,
+    /// npm, which has the Kotlin compiler.
+    Npm,
     /// A C++ compiler, for libFuzzer.
     Cxx,
     /// `cargo fuzz`. Only `cargo xtask fuzz` uses it, so only that installs it.
@@ -49,8 +57,19 @@ enum Way {
 
 impl Need {
     /// Everything that building and testing need.
-    pub const ALL: [Self; 7] =
-        [Self::Compiler, Self::Git, Self::Formatter, Self::Clippy, Self::Deny, Self::Nextest, Self::Chromium];
+    pub const ALL: [Self; 11] = [
+        Self::Compiler,
+        Self::Git,
+        Self::Formatter,
+        Self::Clippy,
+        Self::Deny,
+        Self::Nextest,
+        Self::Chromium,
+        Self::Python,
+        Self::Java,
+        Self::Jna,
+        Self::Npm,
+    ];
 
     fn is_met(self) -> bool {
         match self {
@@ -61,6 +80,12 @@ impl Need {
             Self::Deny => cargo_answers("deny"),
             Self::Nextest => cargo_answers("nextest"),
             Self::Chromium => answers("chromium"),
+            Self::Python => {
+                child::succeeds_within(Command::new("python3").args(["-c", "import venv, ensurepip"]), ANSWER_PATIENCE)
+            }
+            Self::Java => answers("java"),
+            Self::Jna => Path::new("/usr/share/java/jna.jar").exists(),
+            Self::Npm => answers("npm"),
             Self::Cxx => answers("c++"),
             Self::Fuzzer => cargo_answers("fuzz"),
         }
@@ -75,6 +100,10 @@ impl Need {
             Self::Deny => Way::Cargo(DENY, "6 minutes"),
             Self::Nextest => Way::Cargo(NEXTEST, "8 minutes"),
             Self::Chromium => Way::Debian("chromium"),
+            Self::Python => Way::Debian("python3-venv"),
+            Self::Java => Way::Debian("openjdk-17-jre-headless"),
+            Self::Jna => Way::Debian("libjna-java"),
+            Self::Npm => Way::Debian("npm"),
             Self::Cxx => Way::Debian("g++"),
             Self::Fuzzer => Way::Cargo(FUZZER, "a minute"),
         }

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use crate::report::{Outcome, Report};
 use crate::setup::{self, Need};
 use crate::suite::Suite;
-use crate::{child, lint, place, replay, web};
+use crate::{bindings, child, lint, place, replay, web};
 
 /// What `test` is told.
 #[derive(Args)]
@@ -33,6 +33,8 @@ enum Part {
     Fuzz,
     /// A whole conversation, through real programs, equal on every phone at the end
     Replay,
+    /// The core in Kotlin, Swift and Python, against the real program
+    Bindings,
     /// The pages, in a browser
     Web,
 }
@@ -56,10 +58,17 @@ const FUZZ: Suite = Suite {
 
 const SERVER: Suite = Suite {
     name: "server",
-    packages: &["samenspraak-server", "samenspraak-mobile", "samenspraak-tests", "samenspraak-bench", "xtask"],
+    packages: &[
+        "samenspraak-server",
+        "samenspraak-driver",
+        "samenspraak-mobile",
+        "samenspraak-tests",
+        "samenspraak-bench",
+        "xtask",
+    ],
     features: &[],
     only: None,
-    libraries: &["samenspraak-server", "samenspraak-mobile", "samenspraak-tests"],
+    libraries: &["samenspraak-server", "samenspraak-driver", "samenspraak-mobile", "samenspraak-tests"],
 };
 
 impl Part {
@@ -67,6 +76,7 @@ impl Part {
         match self {
             Self::Lint => &[Need::Compiler, Need::Git, Need::Formatter, Need::Clippy, Need::Deny],
             Self::Core | Self::Server | Self::Fuzz | Self::Replay => &[Need::Compiler],
+            Self::Bindings => &[Need::Compiler, Need::Python, Need::Java, Need::Jna, Need::Npm],
             Self::Web => &[Need::Compiler, Need::Chromium],
         }
     }
@@ -81,6 +91,7 @@ impl Part {
             }
             Self::Fuzz => FUZZ.run(root, report),
             Self::Replay => replay::run(root, report),
+            Self::Bindings => bindings::test(root, report),
             Self::Web => web::run(root, report),
         }
     }

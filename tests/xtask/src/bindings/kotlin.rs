@@ -1,0 +1,97 @@
+//! The Kotlin library: compiled with the compiler as npm has it, and tested on the JVM with JNA.
+//!
+//! The Gradle files beside it are for app makers; no Gradle runs here.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Built, must};
+use crate::report::{Outcome, Tally};
+use crate::{child, place};
+
+/// Ours, in the repository.
+const LIBRARY: &str = "mobile-bindings/kotlin/src";
+/// The whole compiler with coroutines, as npm has it.
+const COMPILER: &str = "kotlin-compiler@2.4.20";
+/// Where Debian puts JNA, and its native half.
+const JNA: &str = "/usr/share/java/jna.jar";
+const JNA_NATIVE: &str = "/usr/lib/x86_64-linux-gnu/jni";
+/// Memory of the compiler: it takes some 600 MiB.
+const COMPILER_MEMORY: &str = "-Xmx1g";
+
+/// Compiles the library with its tests and runs them.
+pub fn test(root: &Path, built: &Built) -> Outcome {
+    let run = || -> Result<Tally, String> {
+        let (jar, classes) = compile(root, built)?;
+        let mut tests = java(built, &[jar.as_path(), Path::new(&classes)]);
+        tests.arg("samenspraak.TestsKt").env("SAMENSPRAAK_PROGRAM", place::program(root, "debug"));
+        let finished = child::show_and_keep(&mut tests)?;
+        Ok(counted(&finished.text, finished.status.success()))
+    };
+    run().map_or_else(Outcome::Failed, Outcome::Counted)
+}
+
+/// The compiled classes, and the class path of what they stand on.
+fn compile(root: &Path, built: &Built) -> Result<(PathBuf, String), String> {
+    let tools = built.folder.join("kotlin-tools");
+    let lib = tools.join("node_modules/kotlin-compiler/lib");
+    if !lib.join("kotlin-compiler.jar").is_file() {
+        std::fs::create_dir_all(&tools).map_err(|problem| problem.to_string())?;
+        let mut npm = Command::new("npm");
+        npm.current_dir(&tools).args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", "."]);
+        must(npm.arg(COMPILER))?;
+    }
+    let at = |jar: &str| lib.join(jar).display().to_string();
+    let compiler = ["kotlin-compiler", "kotlin-stdlib", "kotlin-reflect", "kotlin-script-runtime"];
+    let compiler: Vec<String> = compiler.iter().map(|jar| at(&format!("{jar}.jar"))).collect();
+    let compiler = [compiler.join(":"), at("kotlinx-coroutines-core-jvm.jar"), at("annotations-13.0.jar")].join(":");
+    let classes = [at("kotlin-stdlib.jar"), at("kotlinx-coroutines-core-jvm.jar"), JNA.to_owned()].join(":");
+    let jar = built.folder.join("kotlin/samenspraak-tests.jar");
+    let mut compile = Command::new("java");
+    compile.args([COMPILER_MEMORY, "-cp", &compiler, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-reflect"]);
+    compile.arg("-kotlin-home").arg(tools.join("node_modules/kotlin-compiler"));
+    compile.args(["-jvm-target", "17", "-nowarn", "-cp", &classes, "-d"]).arg(&jar);
+    for part in ["main", "jvm", "test"] {
+        compile.arg(root.join(LIBRARY).join(part).join("kotlin"));
+    }
+    must(compile.arg(built.folder.join("written/kotlin")))?;
+    Ok((jar, classes))
+}
+
+/// A JVM that finds JNA and the library.
+fn java(built: &Built, classes: &[&Path]) -> Command {
+    let classes: Vec<String> = classes.iter().map(|part| part.display().to_string()).collect();
+    let mut java = Command::new("java");
+    java.arg(format!("-Djna.boot.library.path={JNA_NATIVE}"));
+    java.arg(format!("-Duniffi.component.samenspraak.libraryOverride={}", built.library.display()));
+    // What this process keeps is looked at by its tests.
+    java.args(["-Xmx256m", "-cp", &classes.join(":")]);
+    java
+}
+
+/// `7 passed, 0 failed`, the last line of our tests.
+fn counted(printed: &str, ended_well: bool) -> Tally {
+    let numbers = printed.lines().rev().find_map(|line| {
+        let (passed, failed) = line.strip_suffix(" failed")?.split_once(" passed, ")?;
+        Some((passed.parse::<u64>().ok()?, failed.parse::<u64>().ok()?))
+    });
+    match numbers {
+        Some((passed, failed)) if passed > 0 => {
+            Tally { passed, failed: if ended_well { failed } else { failed.max(1) }, skipped: 0 }
+        }
+        _ => Tally::FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_says_nothing_or_ends_badly_has_failed() {
+        assert_eq!(counted("ok one\n7 passed, 0 failed\n", true), Tally { passed: 7, failed: 0, skipped: 0 });
+        assert_eq!(counted("7 passed, 0 failed\n", false), Tally { passed: 7, failed: 1, skipped: 0 });
+        assert_eq!(counted("Exception in thread main\n", false), Tally::FAILED);
+        assert_eq!(counted("0 passed, 0 failed\n", true), Tally::FAILED);
+    }
+}
