@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use samenspraak_core::app::{Command, Reply};
-use samenspraak_core::model::{Content, Role};
-use samenspraak_core::store::{Batch, Row, Store, StoreError, Table};
-use samenspraak_tests::conversation::Conversation;
+use samenspraak_core::cbor::{Reader, Writer};
+use samenspraak_core::model::{Content, Role, SubjectId};
+use samenspraak_core::replica::EntryRow;
+use samenspraak_core::store::log::{decode_run, encode_line};
+use samenspraak_core::store::{Batch, Row, Store, StoreError, Table, keys};
+use samenspraak_tests::conversation::{Conversation, words};
 use samenspraak_tests::world::{Phone, World, copy_of};
 
 /// Everything that screens show, as text.
@@ -27,13 +30,68 @@ fn shown(phone: &mut Phone) -> String {
     format!("{contributions:#?}{lines:#?}{tallies:#?}{meetings:#?}{sealed:#?}{refused:#?}{ruled:#?}{signed:#?}")
 }
 
-/// The same store as the program before made it: it lacks what says that everything can be found quickly.
+/// The same store as programs before made it: it lacks what says that everything can be found quickly, every line of a log has a
+/// row, and so has every entry about a subject, beside a change that doesn't say where it stands.
 fn of_before(store: &dyn Store) -> Arc<dyn Store> {
     let copy = copy_of(store);
     let mut batch = Batch::new();
     batch.delete(Table::Meta, b"quick-opening".as_slice());
+    let (mut changes, mut lines) = (0, 0);
+    for Row { key, value } in copy.scan(Table::Change, &[], None, usize::MAX).unwrap() {
+        let mut reader = Reader::new(&value);
+        if key[SubjectId::LEN] == 0 && reader.array(2).is_ok_and(|length| length == 2) {
+            let mut bare = Writer::new();
+            bare.uint(reader.uint().unwrap());
+            batch.put(Table::Change, key.as_slice(), bare.finish());
+            changes += 1;
+        }
+    }
+    for Row { key, value } in copy.scan(Table::Entry, &[], None, usize::MAX).unwrap() {
+        let (entry, (space, device, seq)) = (EntryRow::decode(&value).unwrap(), keys::parse_entry(&key).unwrap());
+        if !entry.creates {
+            batch.put(Table::Subject, keys::subject_entry(space, entry.subject, device, seq), []);
+        }
+    }
+    for Row { key, value } in copy.scan(Table::Log, &[], None, usize::MAX).unwrap() {
+        let (items, closes) = decode_run(&value).unwrap();
+        let (before, first) = key.split_last_chunk::<8>().unwrap();
+        let last = items.len() - 1;
+        for (at, item) in items.iter().enumerate() {
+            let number = u64::from_be_bytes(*first) + at as u64;
+            let closes = closes.as_ref().filter(|_| at == last);
+            batch.put(Table::Log, [before, &number.to_be_bytes()].concat(), encode_line(item, closes));
+            lines += 1;
+        }
+    }
+    assert!(changes > 0 && lines > 0, "nothing of before was made: {changes} changes, {lines} lines");
     copy.commit(&batch).unwrap();
     copy
+}
+
+#[test]
+fn a_store_of_before_is_written_on_synced_and_erased_like_any_other() {
+    let mut evening = Conversation::new();
+    let mine = evening.contribution;
+    let rows = of_before(evening.resident.store.as_ref());
+    let mut resident = Phone::open(Arc::clone(&rows));
+    let content = Content { text: format!("{} Nu ook overdag.", words().text), ..words() };
+    resident.ask([71; 32], Command::Edit { subject: mine, content }).unwrap();
+    assert_eq!(evening.world.sync(&mut resident).settled, Some(None));
+    let mut board = Phone::open(of_before(evening.board.store.as_ref()));
+    assert_eq!(evening.world.sync(&mut board).settled, Some(None));
+    assert!(board.joined().contribution(mine).unwrap().unwrap().content.text.ends_with("Nu ook overdag."));
+    resident.ask([72; 32], Command::Erase(mine)).unwrap();
+    for phone in [&mut resident, &mut board] {
+        assert_eq!(evening.world.sync(phone).settled, Some(None));
+        assert!(phone.joined().contribution(mine).unwrap().is_none());
+        for (table, key, value) in Table::ALL.into_iter().flat_map(|table| {
+            let rows = phone.store.scan(table, &[], None, usize::MAX).unwrap();
+            rows.into_iter().map(move |row| (table, row.key, row.value))
+        }) {
+            let holds = value.windows(20).any(|part| part == &words().text.as_bytes()[..20]);
+            assert!(!holds, "{table:?} {key:?} still holds the words");
+        }
+    }
 }
 
 #[test]
