@@ -1,9 +1,11 @@
 """An opened wijk, for threads that wait and for event loops; and the notices of what changed as something to iterate over."""
 
+import atexit
 import functools
 import inspect
 import pathlib
 import queue
+import weakref
 
 from . import _core
 from .loop import run, run_async
@@ -64,9 +66,21 @@ class Changes:
         self._put(None)
 
 
+# What is open when the interpreter ends is closed first: a thread of the core that calls into an interpreter which is being
+# taken down ends the process the hard way.
+_OPEN = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all():
+    for opened in list(_OPEN):
+        run(opened._core.end())
+
+
 class _Opened:
     def __init__(self, core, notices):
         self._core, self._notices = core, notices
+        _OPEN.add(self)
 
     def changes(self):
         """Notices from now on."""

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import pathlib
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -172,6 +174,20 @@ def test_a_connector_that_throws_or_hangs_leaves_the_phone_usable(tmp_path, serv
     with pytest.raises((WijkError.Untrusted, WijkError.Offline)):
         lied_to.sync_now()
     assert lied_to.contribute(Content(title="Ook", text="gewoon bewaard"))
+
+
+def test_a_script_that_closes_nothing_ends_well_and_has_kept_everything(tmp_path, server, phone):
+    server.start()
+    script = (
+        "import sys, samenspraak; wijk = samenspraak.open(sys.argv[1]); wijk.join(sys.argv[2]);"
+        "wijk.contribute(samenspraak.Content(title='Nooit gesloten', text='tekst'))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "amina"), server.cards("resident")[0]],
+        capture_output=True, text=True, timeout=120,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert phone("amina", network=False).contribution_count() == 1
 
 
 def test_every_method_has_its_help():
