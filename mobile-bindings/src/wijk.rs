@@ -36,7 +36,9 @@ pub struct Wijk {
     /// Whether the task has ended and its store is closed.
     ended: watch::Receiver<bool>,
     shown: Arc<Shown>,
-    connector: Arc<dyn Connector>,
+    /// Gone once it has ended: languages that collect garbage may keep this object long after that, and an app's connector holds
+    /// threads of its own.
+    connector: Mutex<Option<Arc<dyn Connector>>>,
 }
 
 /// What is told to whoever listens.
@@ -88,6 +90,7 @@ pub async fn open_wijk(
         let _ = closed.await;
         ending.send_replace(true);
     })?;
+    let connector = Mutex::new(Some(connector));
     let wijk = Arc::new(Wijk { requests: Mutex::new(Some(requests)), ended, shown, connector });
     if !network {
         wijk.send(Request::Network(false)).await?;
@@ -251,7 +254,7 @@ impl Wijk {
 
     /// Asks a server which wijk it serves: for people who type a card's letters instead of scanning its code.
     pub async fn ask_wijk(&self, server: String) -> Result<String, WijkError> {
-        let platform = Platform(Arc::clone(&self.connector));
+        let platform = Platform(lock(&self.connector).clone().ok_or(WijkError::Closed)?);
         let asked = runtime()?.spawn(async move { ask_wijk(&platform, &server).await }).await;
         let wijk = asked.map_err(|error| WijkError::unexpected(error.to_string()))??;
         Ok(wijk.to_string())
@@ -264,6 +267,7 @@ impl Wijk {
         let mut ended = self.ended.clone();
         // When the task was broken off it can't say so; it has ended all the same.
         let _ = ended.wait_for(|ended| *ended).await;
+        drop(lock(&self.connector).take());
         Ok(())
     }
 }

@@ -13,8 +13,8 @@ import samenspraak.loop
 from conftest import until
 from samenspraak import ConnectionError, Connector, Content, KeyVault, KeyVaultError, Listener, SyncState, WijkError
 
-OPENINGS = int(os.environ.get("SAMENSPRAAK_OPENINGS", "100"))
-# What a hundred openings may leave, in KiB: a leaked store is some MiB each.
+OPENINGS = int(os.environ.get("SAMENSPRAAK_OPENINGS", "1000"))
+# What a thousand openings may leave, in KiB: a leaked store is some MiB each.
 LEFT_KIB_MAX = 24 * 1024
 
 

@@ -64,8 +64,8 @@ fn java(built: &Built, classes: &[&Path]) -> Command {
     let mut java = Command::new("java");
     java.arg(format!("-Djna.boot.library.path={JNA_NATIVE}"));
     java.arg(format!("-Duniffi.component.samenspraak.libraryOverride={}", built.library.display()));
-    // What this process keeps is looked at by its tests.
-    java.args(["-Xmx256m", "-cp", &classes.join(":")]);
+    // What this process keeps is looked at by its tests, so the JVM's own share is kept small and still.
+    java.args(["-XX:+UseSerialGC", "-Xmx64m", "-cp", &classes.join(":")]);
     java
 }
 
