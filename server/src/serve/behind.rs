@@ -51,7 +51,10 @@ impl Behind {
         self.say_page();
         let with_card = self.show_card && self.shown_card.is_none();
         match self.bring(with_card, &mut stopping).await {
-            Ok(fresh) => self.say_card(fresh),
+            Ok(fresh) => {
+                tracing::info!("nothing is opened any more: the root's device has brought what it wrote");
+                self.say_card(fresh);
+            }
             // Whatever breaks off because the server stops is done by the next one.
             Err(error) if *stopping.borrow() => tracing::info!(error = error.line(), "broken off"),
             // The server is there until it has heard of this.
