@@ -18,6 +18,9 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// How long connecting may take, should the platform not end it itself.
 const CONNECT_MAX: Duration = Duration::from_secs(20);
 
+/// How long one message may take: a line over which nothing goes in a minute is given up, as the server does.
+const SEND_MAX: Duration = Duration::from_secs(60);
+
 pub(crate) struct Platform(pub Arc<dyn Connector>);
 
 /// The WebSocket address of a server's address.
@@ -72,7 +75,7 @@ fn line(address: &str, connector: Arc<dyn Connector>, connection: u64) -> Line {
     let sending = Arc::clone(&connector);
     let sender = tokio::spawn(async move {
         while let Some(frame) = queue.recv().await {
-            if sending.send(connection, frame).await.is_err() {
+            if !matches!(tokio::time::timeout(SEND_MAX, sending.send(connection, frame)).await, Ok(Ok(()))) {
                 break;
             }
         }

@@ -476,7 +476,7 @@ pub enum SyncState {
     NotJoined,
     /// No line; what is written waits here.
     Offline {
-        /// Why, in English, for logs; nothing when the platform said that there is no network.
+        /// Why, in English, for logs; nothing before the first try, and when the platform said that there is no network.
         detail: Option<String>,
         /// Whether the server refuses this device: then trying again changes nothing.
         refused: bool,

@@ -13,7 +13,7 @@ use samenspraak_core::model::SubjectId;
 use samenspraak_core::store::disk::{DiskOptions, DiskStore};
 use samenspraak_core::store::keys::first_rows;
 use samenspraak_core::store::{SealedStore, Store};
-use samenspraak_driver::{Driver, News, Request, Rhythm, SyncError, ask_wijk, entropy, scrub};
+use samenspraak_driver::{Driver, News, Request, Rhythm, SILENCE_MAX, SyncError, ask_wijk, entropy, scrub};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::network::Platform;
@@ -26,7 +26,7 @@ const REQUESTS_MAX: usize = 64;
 /// The name of the store's key in the app's vault.
 const KEY_NAME: &str = "phone";
 /// An app that is open follows its server all the time; whether it is open says [`Wijk::set_network`].
-const RHYTHM: Rhythm = Rhythm { awake: None, rest: Duration::from_secs(60) };
+const RHYTHM: Rhythm = Rhythm { awake: None, rest: Duration::from_secs(60), silence: SILENCE_MAX };
 
 /// One wijk on this device. See [`open_wijk`].
 #[derive(uniffi::Object)]
@@ -40,6 +40,9 @@ pub struct Wijk {
     /// threads of its own.
     connector: Mutex<Option<Arc<dyn Connector>>>,
 }
+
+/// What is done with the app, on its own task.
+type Look = Box<dyn FnOnce(&mut App) + Send>;
 
 /// What is told to whoever listens.
 struct Shown {
@@ -202,7 +205,8 @@ impl Wijk {
         let (answer, answered) = oneshot::channel::<Result<Reply, CommandError>>();
         self.send(Request::Command(Box::new(command), answer)).await?;
         let reply = answered.await.map_err(|_| WijkError::Closed)??;
-        if is_join {
+        // The line may be there already.
+        if is_join && self.state() == SyncState::NotJoined {
             self.shown.set(SyncState::Offline { detail: None, refused: false, next_try_ms: 0 });
         }
         Ok(reply)
@@ -213,13 +217,7 @@ impl Wijk {
         &self,
         look: impl FnOnce(&mut App) -> Result<T, WijkError> + Send + 'static,
     ) -> Result<T, WijkError> {
-        let (answer, answered) = oneshot::channel();
-        let look = Box::new(move |app: &mut App| {
-            // Whoever asked may have gone.
-            let _ = answer.send(look(app));
-        });
-        self.send(Request::Look(look)).await?;
-        answered.await.map_err(|_| WijkError::Closed)?
+        self.looked(look, Request::Look).await
     }
 
     /// Looks in passing.
@@ -227,11 +225,20 @@ impl Wijk {
         &self,
         look: impl FnOnce(&mut App) -> Result<T, WijkError> + Send + 'static,
     ) -> Result<T, WijkError> {
+        self.looked(look, Request::Glance).await
+    }
+
+    async fn looked<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut App) -> Result<T, WijkError> + Send + 'static,
+        request: fn(Look) -> Request,
+    ) -> Result<T, WijkError> {
         let (answer, answered) = oneshot::channel();
         let look = Box::new(move |app: &mut App| {
+            // Whoever asked may have gone.
             let _ = answer.send(look(app));
         });
-        self.send(Request::Glance(look)).await?;
+        self.send(request(look)).await?;
         answered.await.map_err(|_| WijkError::Closed)?
     }
 }

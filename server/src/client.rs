@@ -13,7 +13,7 @@ use samenspraak_core::app::App;
 use samenspraak_core::model::WijkId;
 use samenspraak_core::replica::ReplicaError;
 use samenspraak_core::store::Store;
-use samenspraak_driver::{Connect, News, Rhythm};
+use samenspraak_driver::{Connect, News, Rhythm, SILENCE_MAX};
 pub use samenspraak_driver::{Moved, Request, SyncError, Watch, entropy, now};
 use tokio::sync::{mpsc, watch};
 
@@ -22,7 +22,8 @@ pub use connect::{sync_address, trust};
 
 /// The device of a wijk's page follows the server as long as a person looks at a page, and takes in a quarter of a minute's news at
 /// once while nobody does: that costs a tenth of following it.
-const PAGE: Rhythm = Rhythm { awake: Some(Duration::from_secs(5 * 60)), rest: Duration::from_secs(15) };
+const PAGE: Rhythm =
+    Rhythm { awake: Some(Duration::from_secs(5 * 60)), rest: Duration::from_secs(15), silence: SILENCE_MAX };
 
 /// A phone: an app over its store, which reaches its server over a socket.
 pub struct Driver(samenspraak_driver::Driver);

@@ -152,6 +152,7 @@ impl ProgramError {
             Self::Sync(SyncError::Unreachable { .. } | SyncError::Broken { .. }) => {
                 Some("; what was written is safe here: try again later, or see that the address is right")
             }
+            Self::Sync(SyncError::NotJoined) => Some("; use `phone join` first"),
             Self::Sync(SyncError::Session(SessionError::OtherWijk)) => {
                 Some("; what was written is safe here: sync with the address on this wijk's card")
             }

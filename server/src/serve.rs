@@ -1,6 +1,8 @@
-//! `serve`: the running server. It answers phones as soon as they can read; the rest opens `behind`. One writer admits and
-//! flushes; each connection reads pieces of the log itself; the board's own device syncs over loopback like any phone. `listen` lets connections in, `guests` and `quota` bound them, `health` says how
-//! all of it is. Must never decide what an entry may be: that is the core's.
+//! `serve`: the running server. It answers phones as soon as they can read; the rest opens `behind`.
+//!
+//! One writer admits and flushes; each connection reads pieces of the log itself; the board's own device syncs over loopback like
+//! any phone. `listen` lets connections in, `guests` and `quota` bound them, `health` says how all of it is. Must never decide what
+//! an entry may be: that is the core's.
 
 mod behind;
 mod connection;

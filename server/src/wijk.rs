@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use samenspraak_core::app::entropy::Entropy;
-use samenspraak_core::app::{Command, Reply};
+use samenspraak_core::app::{Command, CommandError, Reply};
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::Members;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
@@ -242,8 +242,8 @@ async fn deliver(folder: &Folder, root: &mut Driver) -> Result<Delivered, Progra
 
 /// What became of bringing what the root's device wrote.
 pub enum Brought {
-    /// The server has it, or the root is kept elsewhere and brings it itself. With the card that was asked for.
-    Done(Option<CardLink>),
+    /// The server has it, or the root is kept elsewhere and brings it itself.
+    Done,
     /// Not now: the root's store is in use elsewhere, a disk is full, or the line broke. What was written stays where it is.
     Later,
 }
@@ -259,14 +259,19 @@ fn may_pass(error: &SyncError) -> bool {
 }
 
 /// Brings what the root's device wrote while no server ran to the server that just started at `address`, as any device does, and
-/// makes one card for a resident where one is asked for, which is kept to be shown again. Called beside a server that serves;
-/// what it can't do the next start does.
+/// makes one card for a resident where one is asked for and `card` holds none yet: called again after it could not be brought, it
+/// makes no second one. Called beside a server that serves; what it can't do the next start does.
 ///
 /// # Errors
 /// When the root's store is damaged, has no key or can't be written, or the server refuses what the root wrote.
-pub async fn deliver_beside(folder: &Folder, address: &str, with_card: bool) -> Result<Brought, ProgramError> {
+pub async fn deliver_beside(
+    folder: &Folder,
+    address: &str,
+    with_card: bool,
+    card: &mut Option<CardLink>,
+) -> Result<Brought, ProgramError> {
     if epoch::refilling(folder.path())?.is_some() {
-        return Ok(Brought::Done(None));
+        return Ok(Brought::Done);
     }
     let place = folder.clone();
     let opening = tokio::task::spawn_blocking(move || -> Result<_, ProgramError> {
@@ -275,32 +280,31 @@ pub async fn deliver_beside(folder: &Folder, address: &str, with_card: bool) -> 
         Ok((store, root))
     });
     let (store, mut root) = match opening.await {
-        Ok(Err(ProgramError::NoFolder { .. })) => return Ok(Brought::Done(None)),
+        Ok(Err(ProgramError::NoFolder { .. })) => return Ok(Brought::Done),
         Ok(Err(ProgramError::Store(StoreError::Busy { .. } | StoreError::Full { .. }))) | Err(_) => {
             return Ok(Brought::Later);
         }
         Ok(opened) => opened?,
     };
-    let mut made = None;
-    if with_card {
+    let mut made = Ok(());
+    if with_card && card.is_none() {
         let asked = Command::Invite { role: Role::Resident, count: 1 };
-        made = Some(tokio::task::block_in_place(|| root.command(asked)));
+        match tokio::task::block_in_place(|| root.command(asked)) {
+            Ok(reply) => *card = card_links(reply, &folder.file().address, folder.wijk()?)?.pop(),
+            Err(error) => made = Err(error),
+        }
     }
     let synced = root.sync_once(address).await;
     drop(root);
     let closed = tokio::task::block_in_place(|| store.close());
-    match synced {
+    match (synced, made) {
         // A store that stopped on a full disk says so when it is closed; that was the reason then.
-        Err(error) if may_pass(&error) => return Ok(Brought::Later),
-        synced => synced?,
+        (Err(error), _) if may_pass(&error) => return Ok(Brought::Later),
+        (_, Err(CommandError::NotSaved { .. })) => return Ok(Brought::Later),
+        (synced, made) => (synced?, made?),
     };
     closed?;
-    let Some(reply) = made.transpose()? else { return Ok(Brought::Done(None)) };
-    let card = card_links(reply, &folder.file().address, folder.wijk()?)?.pop();
-    if let Some(card) = &card {
-        folder.set_shown_card(&card.secret.letters())?;
-    }
-    Ok(Brought::Done(card))
+    Ok(Brought::Done)
 }
 
 /// Takes what was erased in the wijk out of the root's store too: that device syncs only when cards are made or a server

@@ -10,6 +10,7 @@ use samenspraak_core::replica::ReplicaError;
 use samenspraak_core::store::{Batch, Store, StoreError};
 use samenspraak_core::sync::phone::SessionError;
 use samenspraak_core::sync::wire::RefusalCode;
+use tokio::runtime::Handle;
 
 use crate::{Line, Moved, SCRUB_AFTER, SyncError, scrub};
 
@@ -116,42 +117,38 @@ impl Driver {
     }
 
     /// As [`Driver::perform`], storing on another thread: meanwhile the app hears the next frame, and checks what it brings.
-    async fn perform_ahead(
-        &mut self,
-        effects: Vec<Effect>,
-        line: &mut Line,
-        watch: Watch<'_>,
-    ) -> Result<Wanted, SyncError> {
+    ///
+    /// Not `async`, though it waits: whoever gives up a sync must not leave an app behind that waits for ever for a commit that
+    /// nobody tells it of.
+    fn perform_ahead(&mut self, effects: Vec<Effect>, line: &mut Line, watch: Watch<'_>) -> Wanted {
         let (mut wanted, mut left) = (Wanted::default(), VecDeque::from(effects));
         let mut ahead = true;
         while let Some(effect) = left.pop_front() {
             let Some((commit, batch)) = self.note(effect, &mut wanted) else { continue };
-            line.send(std::mem::take(&mut wanted.frames))?;
+            // A line that broke says so again when it is asked next; what came over it is stored first.
+            ahead &= line.send(std::mem::take(&mut wanted.frames)).is_ok();
             let store = Arc::clone(&self.store);
             let mut storing = tokio::task::spawn_blocking(move || store.commit(&batch));
-            let result = loop {
-                tokio::select! {
-                    biased;
-                    result = &mut storing => break result,
-                    frame = line.receive_patiently(), if ahead && self.app.may_look_ahead() => match frame {
-                        Ok(bytes) => {
-                            let event = Event::Frame(bytes);
-                            left.extend(tokio::task::block_in_place(|| self.app.handle(now(), event)));
-                        }
-                        // The line says so again when it is asked next; what came over it is stored first.
-                        Err(_) => ahead = false,
-                    },
+            let storing = async {
+                loop {
+                    tokio::select! {
+                        biased;
+                        result = &mut storing => break result,
+                        frame = line.receive_patiently(), if ahead && self.app.may_look_ahead() => match frame {
+                            Ok(bytes) => left.extend(self.app.handle(now(), Event::Frame(bytes))),
+                            Err(_) => ahead = false,
+                        },
+                    }
                 }
             };
+            let result = Handle::current().block_on(storing);
             let panicked = |_| Err(StoreError::Closed { place: "the store".into() });
             let event = stored(commit, result.unwrap_or_else(panicked));
-            tokio::task::block_in_place(|| {
-                left.extend(self.app.handle(now(), event));
-                watch(&mut self.app);
-            });
+            left.extend(self.app.handle(now(), event));
+            watch(&mut self.app);
         }
-        tokio::task::block_in_place(|| watch(&mut self.app));
-        Ok(wanted)
+        watch(&mut self.app);
+        wanted
     }
 
     pub(crate) fn ask(&mut self, command: Command) -> Wanted {
@@ -244,8 +241,10 @@ impl Driver {
                 None => {}
             }
             let bytes = line.receive().await?;
-            let effects = self.app.handle(now(), Event::Frame(bytes));
-            wanted = self.perform_ahead(effects, line, watch).await?;
+            wanted = tokio::task::block_in_place(|| {
+                let effects = self.app.handle(now(), Event::Frame(bytes));
+                self.perform_ahead(effects, line, watch)
+            });
         }
     }
 

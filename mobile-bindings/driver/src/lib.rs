@@ -12,6 +12,6 @@ mod stay;
 
 pub use driver::{Driver, Watch, entropy, now};
 pub use error::SyncError;
-pub use line::{Connect, FRAMES_AHEAD, Line, Moved, ask_wijk};
+pub use line::{Connect, FRAMES_AHEAD, Line, Moved, SILENCE_MAX, ask_wijk};
 pub use scrub::{SCRUB_AFTER, scrub};
 pub use stay::{News, Request, Rhythm};

@@ -16,7 +16,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::SyncError;
 
 /// How long a server may be silent before a phone gives up: longer than a slow line needs for one frame.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long a goodbye may take.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// Frames that may wait to be taken: one is checked while the one before it is stored, one is on its way meanwhile.
@@ -105,8 +105,13 @@ impl Line {
     pub async fn receive(&mut self) -> Result<Vec<u8>, SyncError> {
         match tokio::time::timeout(SILENCE_MAX, self.receive_patiently()).await {
             Ok(received) => received,
-            Err(_) => Err(self.broken("the server is silent")),
+            Err(_) => Err(self.silent()),
         }
+    }
+
+    /// What a line is called over which nothing comes.
+    pub(crate) fn silent(&self) -> SyncError {
+        self.broken("the server is silent")
     }
 
     /// The next frame, however long it takes.

@@ -20,6 +20,8 @@ pub struct Rhythm {
     pub awake: Option<Duration>,
     /// How often it catches up while it rests.
     pub rest: Duration,
+    /// How long a server that was spoken to may be silent before the line counts as broken: a network that went away says nothing.
+    pub silence: Duration,
 }
 
 /// What others ask of a device that stays.
@@ -60,6 +62,8 @@ struct Staying<'s> {
     next_try: Timestamp,
     /// Nobody has asked for anything yet: the first sync is made, and then it rests.
     asked_at: Option<Instant>,
+    /// Since when the server owes an answer.
+    spoke_at: Option<Instant>,
     has_settled: bool,
     has_network: bool,
     catching_up: Vec<oneshot::Sender<Result<(), SyncError>>>,
@@ -85,6 +89,7 @@ impl Driver {
             address,
             next_try: now(),
             asked_at: None,
+            spoke_at: None,
             has_settled: false,
             has_network: true,
             catching_up: Vec::new(),
@@ -100,6 +105,7 @@ impl Driver {
             }
             let may_try =
                 at.line.is_none() && at.connecting.is_none() && at.has_network && self.app().joined().is_some();
+            let patience = at.spoke_at.filter(|_| at.line.is_some()).map(|spoke_at| spoke_at + rhythm.silence);
             let wait = Duration::from_millis(at.next_try.0.saturating_sub(now().0));
             let wanted = tokio::select! {
                 request = requests.recv() => match request {
@@ -108,9 +114,16 @@ impl Driver {
                 },
                 () = until(awake_until), if at.has_settled && at.line.is_some() => Wanted::default(),
                 bytes = receive(&mut at.line), if at.line.is_some() => match bytes {
-                    Ok(bytes) => tokio::task::block_in_place(|| self.heard(bytes)),
+                    Ok(bytes) => {
+                        at.spoke_at = None;
+                        tokio::task::block_in_place(|| self.heard(bytes))
+                    }
                     Err(error) => at.lost(&mut self, Some(error)),
                 },
+                () = until(patience) => {
+                    let silent = at.line.as_ref().map(Line::silent);
+                    at.lost(&mut self, silent)
+                }
                 () = until(self.scrub_at()) => tokio::task::block_in_place(|| self.scrub_now()),
                 () = tokio::time::sleep(wait), if may_try => at.begin_to_connect(&self),
                 result = made(&mut at.connecting), if at.connecting.is_some() => at.connected(&mut self, result),
@@ -156,7 +169,10 @@ impl Staying<'_> {
             }
             Request::Glance(look) => tokio::task::block_in_place(|| look(driver.app_mut())),
             Request::CatchUp(done) => {
-                if let Err(error) = driver.must_have_joined() {
+                let may = driver.must_have_joined();
+                let may = may.and(if self.has_network { Ok(()) } else { Err(SyncError::NoNetwork) });
+                if let Err(error) = may {
+                    // Whoever asked may have gone.
                     let _ = done.send(Err(error));
                     return Wanted::default();
                 }
@@ -191,8 +207,8 @@ impl Staying<'_> {
         self.connecting = None;
         match result {
             Ok(line) => {
-                // What was settled on the line before says nothing of this one.
-                (self.line, self.has_settled) = (Some(line), false);
+                // What was settled on the line before says nothing of this one; and here the server speaks first.
+                (self.line, self.has_settled, self.spoke_at) = (Some(line), false, Some(Instant::now()));
                 (self.tell)(News::Connected);
                 driver.connected()
             }
@@ -231,6 +247,9 @@ impl Staying<'_> {
                 let _ = done.send(refusal.map_or(Ok(()), |code| Err(SyncError::Refused(code))));
             }
             (self.tell)(News::Settled(refusal));
+        }
+        if !wanted.frames.is_empty() {
+            self.spoke_at.get_or_insert_with(Instant::now);
         }
         let sent = self.line.as_mut().map_or(Ok(()), |line| line.send(wanted.frames));
         let ended = wanted.disconnect.map(SyncError::Session).or(sent.err());

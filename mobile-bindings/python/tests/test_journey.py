@@ -22,6 +22,8 @@ def test_words_written_offline_arrive_are_answered_and_erased(server, phone):
     amina.join(resident_card)
     mine = amina.contribute(MOULD)
     assert amina.contribution(mine).own == Progress.SAVED()
+    with pytest.raises(WijkError.Offline):
+        amina.sync_now()
 
     server.start()
     amina.set_network(True)

@@ -80,9 +80,13 @@ impl Behind {
         with_card: bool,
         stopping: &mut watch::Receiver<bool>,
     ) -> Result<Option<CardLink>, ProgramError> {
+        let mut card = None;
         for again in 0..TRIES {
-            match wijk::deliver_beside(&self.folder, &self.local, with_card).await? {
-                Brought::Done(card) => return Ok(card),
+            match wijk::deliver_beside(&self.folder, &self.local, with_card, &mut card).await? {
+                Brought::Done => {
+                    card.as_ref().map_or(Ok(()), |card| self.folder.set_shown_card(&card.secret.letters()))?;
+                    return Ok(card);
+                }
                 Brought::Later => tokio::select! {
                     () = tokio::time::sleep(AGAIN * 2_u32.pow(again)) => {}
                     _ = stopping.wait_for(|stop| *stop) => return Ok(None),
