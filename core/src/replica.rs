@@ -10,6 +10,7 @@
 mod about;
 mod admit;
 mod again;
+mod batch;
 mod built_on;
 mod erase;
 mod fork;
@@ -26,8 +27,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use about::places_about;
-pub use admit::{Admitted, BatchRefusal, Checked, News, Outcome, RunBatch};
 pub use again::{erase_again, erased_subjects};
+pub use batch::{Admitted, BatchRefusal, Checked, News, Outcome, RunBatch};
 pub use rebuild::{Rebuilt, rebuild};
 pub use relay::{Lacking, Relayed};
 pub use rows::{EntryRow, Head, Kept, Place, SubjectRow};

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::admit::{Admitted, BatchRefusal};
+use super::batch::{Admitted, BatchRefusal};
 use super::rows::{EntryRow, Kept, Place};
 use super::standing::{let_wait, outcome, subject_waits, waits, written};
 use super::txn::Txn;

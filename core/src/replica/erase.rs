@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::admit::BatchRefusal;
+use super::batch::BatchRefusal;
 use super::rows::{Kept, Place};
 use super::txn::Txn;
 use crate::entry::codec::{self, Record};

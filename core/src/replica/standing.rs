@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::admit::{Admitted, BatchRefusal, News, Outcome};
+use super::batch::{Admitted, BatchRefusal, News, Outcome};
 use super::built_on;
 use super::erase::{self, tombstone};
 use super::rows::{EntryRow, Kept, Place};

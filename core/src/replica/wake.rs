@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::admit::{Admitted, BatchRefusal, judge};
+use super::admit::judge;
+use super::batch::{Admitted, BatchRefusal};
 use super::rows::{EntryRow, Kept, Place, SubjectRow};
 use super::txn::Txn;
 use super::{Side, built_on, erase, standing};
