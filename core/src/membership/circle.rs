@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use data_encoding::HEXLOWER;
-
 use super::card::{CardError, CardSecret};
 use crate::entry::sign::Key;
 use crate::hash::tagged;
+use crate::model::id::from_hex;
 use crate::model::{SpaceId, WijkId};
 
 /// What a card of a circle holds. There is no server's address on it: whoever can use it belongs to the wijk already.
@@ -32,8 +31,7 @@ impl CircleLink {
         let mut parts = text.trim().strip_prefix(PREFIX).ok_or(CardError::CircleLink)?.splitn(3, '.');
         let mut next = || parts.next().ok_or(CardError::CircleLink);
         let wijk = WijkId::from_hex(next()?).ok_or(CardError::CircleLink)?;
-        let circle = HEXLOWER.decode(next()?.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
-        let circle = SpaceId::Circle(circle.ok_or(CardError::CircleLink)?);
+        let circle = SpaceId::Circle(from_hex(next()?).ok_or(CardError::CircleLink)?);
         Ok(Self { wijk, circle, secret: CardSecret::parse(next()?)? })
     }
 
@@ -50,7 +48,7 @@ impl CircleLink {
 impl fmt::Display for CircleLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = match self.circle {
-            SpaceId::Circle(id) => HEXLOWER.encode(&id),
+            SpaceId::Circle(id) => hex::encode(id),
             _ => String::new(),
         };
         write!(f, "{PREFIX}{}.{id}.{}", self.wijk, self.secret.letters())

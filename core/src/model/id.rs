@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use data_encoding::HEXLOWER;
+/// Reads lower-case hexadecimal digits; nothing where there are others, more or fewer of them.
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let is_lower = !text.bytes().any(|letter| letter.is_ascii_uppercase());
+    (is_lower && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
+}
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
@@ -31,20 +36,20 @@ macro_rules! id {
             /// From lower-case hexadecimal digits.
             #[must_use]
             pub fn from_hex(text: &str) -> Option<Self> {
-                HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok().map(Self)
+                from_hex(text).map(Self)
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&HEXLOWER.encode(&self.0))
+                f.write_str(&hex::encode(self.0))
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 // Four bytes are enough to follow one thing through a log, and too few to be taken for the id.
-                write!(f, "{}({}…)", stringify!($name), HEXLOWER.encode(&self.0[..4]))
+                write!(f, "{}({}…)", stringify!($name), hex::encode(&self.0[..4]))
             }
         }
     };
@@ -160,7 +165,7 @@ impl fmt::Display for SpaceId {
             Self::Board => f.write_str("board"),
             Self::Inbox => f.write_str("inbox"),
             Self::Ballot => f.write_str("ballot"),
-            Self::Circle(id) => write!(f, "circle/{}", HEXLOWER.encode(id)),
+            Self::Circle(id) => write!(f, "circle/{}", hex::encode(id)),
             Self::Own(person) => write!(f, "own/{person}"),
         }
     }

@@ -1,6 +1,6 @@
 //! What the page asks of the worker, as it travels: commands, and looks at what is here.
 //!
-//! These become TypeScript's types. What they mean stands at `samenspraak::asks` and `looks`, once for every language.
+//! Named by their only key, which costs a fifth of the code that reading a tag beside the fields would. These become TypeScript's types. What they mean stands at `samenspraak::asks` and `looks`, once for every language.
 
 use samenspraak::{Content, Outcome, Role, Voice, WijkError, asks, looks};
 use samenspraak_core::app::{App, Command, Reply};
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use tsify::Tsify;
 
 /// A command. When it is answered, it is flushed on this device; none waits for the network.
-#[derive(Clone, Debug, Serialize, Deserialize, Tsify)]
-#[serde(tag = "ask", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[derive(Clone, Debug, Deserialize, Tsify)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Ask {
     /// Join with a card.
     Join {
@@ -180,8 +180,8 @@ impl Wants {
 }
 
 /// A look at what is here now.
-#[derive(Clone, Debug, Serialize, Deserialize, Tsify)]
-#[serde(tag = "look", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[derive(Clone, Debug, Deserialize, Tsify)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Look {
     /// Who this device is: `Me | null`.
     Me,

@@ -1,5 +1,6 @@
 /** A wijk of the real program, a place that serves the package, and browsers that can be killed. */
 import { spawn, execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createServer as createSocket } from 'node:net';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -95,6 +96,26 @@ export async function serve(extra = {}) {
   });
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
   return { address: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
+/** A server that says one and the same thing to everybody who connects. */
+export async function parrot(bytes) {
+  const server = createServer();
+  let heard = 0;
+  server.on('upgrade', (request, socket) => {
+    heard += 1;
+    // RFC 6455: the number is the protocol's.
+    const answer = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${answer}\r\n\r\n`);
+    socket.write(Buffer.from([0x82, bytes.length, ...bytes]));
+    socket.on('error', () => {});
+  });
+  await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { address: `http://127.0.0.1:${server.address().port}`, heard: () => heard, close };
 }
 
 /** A browser with a profile of its own. Killed and started again it is the same device. */

@@ -17,7 +17,7 @@ export interface Quarantined {
 /** Why something can't be done: what the core says, or what only happens in a browser. */
 export type Problem =
   | WijkError
-  /** The tab that was writing went away before it answered. Whether it was written, the lists show. */
+  /** It was written, and the tab that wrote it went away before it could say what came of it; the lists show it. */
   | { kind: 'interrupted' }
   /** The core stopped while it did this; it runs again, and this is not tried again. */
   | { kind: 'stopped'; detail: string }
@@ -26,7 +26,8 @@ export type Problem =
 
 /** What a page asks its worker for. */
 export type Wanted =
-  | { kind: 'ask'; ask: Ask }
+  /** `key` is this ask's own: asked `again` of the next writer, it is done once. */
+  | { kind: 'ask'; ask: Ask; key: string; again: boolean }
   | { kind: 'look'; look: Look }
   | { kind: 'state' }
   | { kind: 'catchUp' }
@@ -69,9 +70,9 @@ export type BetweenTabs =
   | { type: 'answer'; to: string; id: number; answer: Answer }
   | Notice;
 
-/** Whether doing this twice does no harm. */
-export function isRepeatable(wanted: Wanted): boolean {
-  return wanted.kind !== 'ask' && wanted.kind !== 'trap';
+/** The same, for another writer than it was wanted of first. */
+export function again(wanted: Wanted): Wanted {
+  return wanted.kind === 'ask' ? { ...wanted, again: true } : wanted;
 }
 
 /** An object as an answer holds it. */

@@ -10,8 +10,9 @@ import { openDB, type DBSchema, type IDBPDatabase } from 'idb';
 import type { Quarantined } from './border.js';
 
 interface Schema extends DBSchema {
-  /** `key`: the CryptoKey; `head`: a sealed record; `hand`: what was given to the core and has not come back. */
-  meta: { key: string; value: CryptoKey | Uint8Array<ArrayBuffer> | Hand };
+  /** `key`: the CryptoKey; `head`: a sealed record; `hand`: what was given to the core and has not come back; `done`: keys of
+   * the last commands that wrote something. */
+  meta: { key: string; value: CryptoKey | Uint8Array<ArrayBuffer> | Hand | string[] };
   pages: { key: number; value: Uint8Array<ArrayBuffer> };
   journal: { key: number; value: Uint8Array<ArrayBuffer> };
   quarantine: { key: string; value: Kept };
@@ -39,6 +40,8 @@ export interface Records {
   journal: [number, Uint8Array<ArrayBuffer>][];
   pages: [number, Uint8Array<ArrayBuffer>][];
   gone: number[];
+  /** Key of the command that wrote this. */
+  done: string | null;
 }
 
 /** A record that isn't what was written. */
@@ -49,7 +52,8 @@ export class MissingKey extends Error {}
 const IV_BYTES = 12;
 /** Deaths of a tab with the same thing in hand before that is kept aside. */
 const STRIKES_MAX = 2;
-/** Every record is small or some 256 kB; this is room for a thumbnail in memory, not for all of them at once. */
+/** Keys of commands that are kept: more than tabs can have waiting when their writer goes. */
+const DONE_MAX = 256;
 type Bytes = Uint8Array<ArrayBuffer>;
 
 export class Storage {
@@ -57,6 +61,7 @@ export class Storage {
     private readonly db: IDBPDatabase<Schema>,
     private readonly key: CryptoKey,
     private readonly version: string,
+    private done: string[] = [],
   ) {}
 
   /** Opens or makes the storage of a name. */
@@ -68,7 +73,8 @@ export class Storage {
     });
     try {
       const known = await db.get('meta', 'key');
-      if (known instanceof CryptoKey) return new Storage(db, known, version);
+      const done = await db.get('meta', 'done');
+      if (known instanceof CryptoKey) return new Storage(db, known, version, Array.isArray(done) ? done : []);
       if ((await db.get('meta', 'head')) || (await db.count('pages')) || (await db.count('journal'))) {
         throw new MissingKey('the key of this storage is gone');
       }
@@ -122,12 +128,22 @@ export class Storage {
       wanted.push(writing.objectStore('journal').delete(IDBKeyRange.upperBound(records.journalFirst, true)));
     }
     // Whichever fails first says why; the transaction's own end is what counts.
+    if (records.done !== null) {
+      const done = [...this.done, records.done].slice(-DONE_MAX);
+      wanted.push(writing.objectStore('meta').put(done, 'done'));
+    }
     const ended = writing.done;
     await Promise.all(wanted).catch(async (error: unknown) => {
       await ended.catch(() => {});
       throw error;
     });
     await ended;
+    if (records.done !== null) this.done = [...this.done, records.done].slice(-DONE_MAX);
+  }
+
+  /** Whether a command with this key wrote something. */
+  wasDone(key: string): boolean {
+    return this.done.includes(key);
   }
 
   private async seal(name: string, bytes: Bytes): Promise<Bytes> {
@@ -165,7 +181,7 @@ export class Storage {
   /** What a tab that died left in hand counts against it; what is kept aside for that now is returned. */
   async settleHand(): Promise<Quarantined | null> {
     const hand = await this.db.get('meta', 'hand');
-    if (!hand || hand instanceof CryptoKey || hand instanceof Uint8Array) return null;
+    if (!hand || hand instanceof CryptoKey || hand instanceof Uint8Array || Array.isArray(hand)) return null;
     const kept = await this.strike(hand, false);
     await this.unmark();
     return kept.isQuarantined ? kept : null;

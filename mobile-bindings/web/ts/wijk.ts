@@ -2,12 +2,12 @@
 import type {
   Ask, Content, Contribution, Erasure, Look, Me, Meeting, Outcome, OwnSealed, Role, SealedStory, SyncState, Timeline, Voice,
 } from './core.js';
-import { fromJson, isRepeatable, type Notice, type Problem, type ToPage, type ToWorker, type Wanted } from './border.js';
+import { again, fromJson, type Notice, type Problem, type ToPage, type ToWorker, type Wanted } from './border.js';
 
 /** How often a worker that stopped is begun anew before nothing more is tried: then the storage itself stops the core. */
 const RESTARTS_MAX = 5;
 
-/** Why something can't be done. Nothing was written then, except that nobody knows with `interrupted`. */
+/** Why something can't be done. Nothing was written then, except with `interrupted`. */
 export class WijkFailure extends Error {
   override readonly name = 'WijkFailure';
 
@@ -133,18 +133,14 @@ export class Wijk {
     }
   }
 
-  /** The core stopped: a new worker, in which what was asked for and not answered is asked again if that does no harm. */
+  /** The core stopped: a new worker, of which what wasn't answered is asked again. */
   #restart(): void {
     this.#worker.terminate();
     if (++this.#restarts > RESTARTS_MAX) return this.#fail({ kind: 'stopped', detail: 'the core stops whenever it is begun' });
     this.#worker = this.#begin();
     for (const [id, waiting] of [...this.#waiting]) {
-      if (isRepeatable(waiting.wanted)) {
-        this.#post(this.#worker, { type: 'request', id, wanted: waiting.wanted });
-      } else {
-        this.#waiting.delete(id);
-        waiting.badly(new WijkFailure({ kind: 'interrupted' }));
-      }
+      waiting.wanted = again(waiting.wanted);
+      this.#post(this.#worker, { type: 'request', id, wanted: waiting.wanted });
     }
   }
 
@@ -168,7 +164,7 @@ export class Wijk {
   }
 
   #ask<T>(ask: Ask): Promise<T> {
-    return this.want<T>({ kind: 'ask', ask });
+    return this.want<T>({ kind: 'ask', ask, key: crypto.randomUUID(), again: false });
   }
 
   #look<T>(look: Look): Promise<T> {
@@ -188,12 +184,12 @@ export class Wijk {
 
   /** Joins with a card: what its QR code holds. Works without a network; the server's word comes with the first sync. */
   join(link: string): Promise<void> {
-    return this.#ask({ ask: 'join', link });
+    return this.#ask({ join: { link } });
   }
 
   /** Sends something in, for all of the wijk to read. Returns its id. */
   contribute(content: Pick<Content, 'title' | 'text'> & Partial<Content>): Promise<string> {
-    return this.#ask({ ask: 'contribute', content: { theme: 0, buurt: '', ...content } });
+    return this.#ask({ contribute: { content: { theme: 0, buurt: '', ...content } } });
   }
 
   /**
@@ -201,120 +197,120 @@ export class Wijk {
    * on.
    */
   edit(id: string, content: Pick<Content, 'title' | 'text'> & Partial<Content>): Promise<string> {
-    return this.#ask({ ask: 'edit', id, content: { theme: 0, buurt: '', ...content } });
+    return this.#ask({ edit: { id, content: { theme: 0, buurt: '', ...content } } });
   }
 
   /** Supports a contribution, or speaks on a question. The last word counts. */
   speak(id: string, voice: Voice): Promise<void> {
-    return this.#ask({ ask: 'speak', id, voice });
+    return this.#ask({ speak: { id, voice } });
   }
 
   /** Takes own input or an own voice back for good, everywhere. `erasure` says how far that reached. */
   erase(id: string): Promise<void> {
-    return this.#ask({ ask: 'erase', id });
+    return this.#ask({ erase: { id } });
   }
 
   /** Asks the server how far an erasure reached; with the next connection, where there is none. */
   askErasure(id: string): Promise<void> {
-    return this.#ask({ ask: 'askErasure', id });
+    return this.#ask({ askErasure: { id } });
   }
 
   /** Begins a meeting with its agenda (facilitators). Returns its id. */
   newMeeting(title: string, agenda: string[]): Promise<string> {
-    return this.#ask({ ask: 'newMeeting', title, agenda });
+    return this.#ask({ newMeeting: { title, agenda } });
   }
 
   /** Adds a point to an agenda. */
   addAgendaItem(id: string, title: string): Promise<void> {
-    return this.#ask({ ask: 'addAgendaItem', id, title });
+    return this.#ask({ addAgendaItem: { id, title } });
   }
 
   /** Changes the notes of a point (from 0): at character `at`, `deleted` characters go and `insert` comes. */
   editNotes(id: string, item: number, at: number, deleted: number, insert: string): Promise<void> {
-    return this.#ask({ ask: 'editNotes', id, item, at, delete: deleted, insert });
+    return this.#ask({ editNotes: { id, item, at, delete: deleted, insert } });
   }
 
   /** Makes the notes of a point read like `text`, with the smallest change that does it. `before` is what the editor showed. */
   setNotes(id: string, item: number, before: string, text: string): Promise<void> {
-    return this.#ask({ ask: 'setNotes', id, item, before, text });
+    return this.#ask({ setNotes: { id, item, before, text } });
   }
 
   /** Sends in something that only the board can read; the server isn't told from whom. Returns its id. */
   seal(content: Pick<Content, 'title' | 'text'> & Partial<Content>): Promise<string> {
-    return this.#ask({ ask: 'seal', content: { theme: 0, buurt: '', ...content } });
+    return this.#ask({ seal: { content: { theme: 0, buurt: '', ...content } } });
   }
 
   /** Answers a sealed story (board); only the holder of its receipt can read it. */
   answerSealed(id: string, answer: string): Promise<void> {
-    return this.#ask({ ask: 'answerSealed', id, answer });
+    return this.#ask({ answerSealed: { id, answer } });
   }
 
   /** Decides on contributions and answers them (board). */
   decide(decision: Decision): Promise<void> {
     const { party = '', dueDay = null, replaces = [] } = decision;
-    return this.#ask({ ask: 'decide', ...decision, party, dueDay, replaces });
+    return this.#ask({ decide: { ...decision, party, dueDay, replaces } });
   }
 
   /** Makes cards for people to join with (facilitators and up), at most 1,000: the links that QR codes hold. */
   invite(role: Role, count: number): Promise<string[]> {
-    return this.#ask({ ask: 'invite', role, count });
+    return this.#ask({ invite: { role, count } });
   }
 
   // Looks: what is here, without waiting for the network. Each is a copy of this moment.
 
   /** Who this device is; nothing before it joined. */
   me(): Promise<Me | null> {
-    return this.#look({ look: 'me' });
+    return this.#look('me');
   }
 
   /** How many contributions there are to show. */
   contributionCount(): Promise<number> {
-    return this.#look({ look: 'contributionCount' });
+    return this.#look('contributionCount');
   }
 
   /** Contributions in the order the server received them, those it hasn't yet last; at most 1,000 at once. */
   contributions(first = 0, count = 50): Promise<Contribution[]> {
-    return this.#look({ look: 'contributions', first, count });
+    return this.#look({ contributions: { first, count } });
   }
 
   /** One contribution. */
   contribution(id: string): Promise<Contribution> {
-    return this.#look({ look: 'contribution', id });
+    return this.#look({ contribution: { id } });
   }
 
   /** One contribution with all that happened to it. */
   timeline(id: string): Promise<Timeline> {
-    return this.#look({ look: 'timeline', id });
+    return this.#look({ timeline: { id } });
   }
 
   /** All meetings. */
   meetings(): Promise<Meeting[]> {
-    return this.#look({ look: 'meetings' });
+    return this.#look('meetings');
   }
 
   /** One meeting with its notes. */
   meeting(id: string): Promise<Meeting> {
-    return this.#look({ look: 'meeting', id });
+    return this.#look({ meeting: { id } });
   }
 
   /** Own sealed stories, with what was answered. */
   ownSealed(): Promise<OwnSealed[]> {
-    return this.#look({ look: 'ownSealed' });
+    return this.#look('ownSealed');
   }
 
   /** What was sealed for the board; nothing on devices of others. */
   sealedStories(): Promise<SealedStory[]> {
-    return this.#look({ look: 'sealedStories' });
+    return this.#look('sealedStories');
   }
 
   /** What was answered to the holder of a receipt, on any device of the wijk. */
   answersFor(receipt: string): Promise<string[]> {
-    return this.#look({ look: 'answersFor', receipt });
+    return this.#look({ answersFor: { receipt } });
   }
 
   /** How far an erasure reached, as the server last said; `askErasure` asks it again. */
   erasure(id: string): Promise<Erasure> {
-    return this.#look({ look: 'erasure', id });
+    return this.#look({ erasure: { id } });
   }
 
   /** How this device and its server are. */

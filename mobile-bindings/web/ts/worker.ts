@@ -2,11 +2,11 @@
  * The worker of one tab. Of all tabs that have the same device open, the one that holds a lock is its writer; the others hand their
  * requests to it. The browser gives the lock to the next one when a tab closes, crashes or is killed.
  *
- * What waited for a writer that went is asked again of the next one where doing it twice does no harm; commands are not, and whoever
- * asked is told that it isn't known whether they were written.
+ * What waited for a writer that went is asked again of the next one. A command has a key, which is written in the transaction of what
+ * it wrote: so the next writer knows whether it was done.
  */
 import type { Answer, BetweenTabs, Notice, Problem, ToPage, ToWorker, Wanted } from './border.js';
-import { isRepeatable } from './border.js';
+import { again } from './border.js';
 import { Writer } from './writer.js';
 
 interface Waiting {
@@ -64,11 +64,9 @@ class Tab {
       toPage({ type: 'opened' });
     }
     for (const [id, waiting] of [...this.#waiting]) {
-      if (waiting.sentTo === null || (waiting.sentTo !== writer && isRepeatable(waiting.wanted))) {
-        this.#send(id, waiting);
-      } else if (waiting.sentTo !== writer) {
-        this.#answer(id, { well: false, problem: { kind: 'interrupted' } });
-      }
+      if (waiting.sentTo === writer) continue;
+      if (waiting.sentTo !== null) waiting.wanted = again(waiting.wanted);
+      this.#send(id, waiting);
     }
   }
 

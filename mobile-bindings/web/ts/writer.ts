@@ -38,6 +38,8 @@ interface Job {
   bytes: Bytes | null;
   frame?: number;
   asker?: Asker;
+  /** Of a command: its key, and whether another writer had it before. */
+  key?: { key: string; again: boolean };
   run(core: Core): void;
 }
 
@@ -53,7 +55,9 @@ export class Writer implements Shell {
   #nextRequest = 1;
   readonly #sockets = new Map<number, WebSocket>();
   #timer: ReturnType<typeof setTimeout> | null = null;
-  #records: Omit<Records, 'head' | 'journalFirst'> = { journal: [], pages: [], gone: [] };
+  #records: Pick<Records, 'journal' | 'pages' | 'gone'> = { journal: [], pages: [], gone: [] };
+  /** Key of the command in hand. */
+  #doing: string | null = null;
   #toWrite: Records | null = null;
   #trapOnFrame = false;
 
@@ -91,7 +95,8 @@ export class Writer implements Shell {
   /** Does what a tab wants. */
   request(wanted: Wanted, asker: Asker): void {
     const core = this.#core;
-    if (!core || this.#closing) return asker.answer({ well: false, problem: { kind: 'closed' } });
+    // Whoever asks a writer that stops is answered by the next one, of which it is asked again.
+    if (!core || this.#closing) return;
     switch (wanted.kind) {
       case 'look': {
         // Nothing is written by it, so it needs no mark and no turn.
@@ -111,7 +116,7 @@ export class Writer implements Shell {
       case 'ask': {
         const json = JSON.stringify(wanted.ask);
         return this.#take({
-          what: 'ask', bytes: new TextEncoder().encode(json), asker,
+          what: 'ask', bytes: new TextEncoder().encode(json), asker, key: wanted,
           run: (with_) => with_.ask(Date.now(), this.#expect(asker), crypto.getRandomValues(new Uint8Array(32)), json),
         });
       }
@@ -172,6 +177,9 @@ export class Writer implements Shell {
     const hand: Hand = job.bytes ? { what: job.what, hash: await hash(job.bytes), at: Date.now() } : nothing('turn');
     if (job.frame !== undefined) this.#waitingBytes -= job.bytes?.length ?? 0;
     let run = job.run;
+    if (job.key?.again && this.storage.wasDone(job.key.key)) {
+      return job.asker?.answer({ well: false, problem: { kind: 'interrupted' } });
+    }
     if (job.bytes) {
       if (await this.storage.isQuarantined(hand.hash)) {
         if (job.asker) {
@@ -187,8 +195,10 @@ export class Writer implements Shell {
       }
     }
     const asked = this.#nextRequest;
+    this.#doing = job.key?.key ?? null;
     this.#guard(hand, asked, () => this.#core && run(this.#core), job.asker);
     await this.#write(hand, asked, job.asker);
+    this.#doing = null;
     if (job.bytes && this.#core) void this.storage.unmark().catch(() => {});
   }
 
@@ -245,7 +255,7 @@ export class Writer implements Shell {
     this.#records.gone.push(number);
   }
   write(head: Uint8Array, journalFirst: number): void {
-    this.#toWrite = { head: head as Bytes, journalFirst, ...this.#records };
+    this.#toWrite = { head: head as Bytes, journalFirst, done: this.#doing, ...this.#records };
     this.#records = { journal: [], pages: [], gone: [] };
   }
   send(line: number, frame: Uint8Array): void {

@@ -4,10 +4,12 @@
 //! ```text
 //! target/bindings/python/   the package: ours, what was written for it, the library; its wheel, and a place to try both in
 //! target/bindings/kotlin/   the compiled library with its tests
+//! target/bindings/web/      the npm package: `dist/` is what is published; what builds and tests it beside it
 //! ```
 //! A surface that changed is a failure until its snapshot in `mobile-bindings/api` was written anew, so that a review sees it.
 
 mod api;
+mod browser;
 mod kotlin;
 mod python;
 
@@ -32,13 +34,14 @@ pub struct Options {
 
 /// The task: builds everything and leaves it in the build folder.
 pub fn run(root: &Path, options: &Options) -> Result<ExitCode, String> {
-    setup::ensure(&[Need::Compiler, Need::Python])?;
+    setup::ensure(&[Need::Compiler, Need::Python, Need::Npm, Need::WebCompiler])?;
     let built = Built::make(root)?;
     python::package(root, &built)?;
+    browser::package(root, &built)?;
     if options.write_api {
         api::write(root, &built)?;
     }
-    println!("The wheel and what was written for Kotlin stand in {}.", built.folder.display());
+    println!("The wheel, the npm package and what was written for Kotlin stand in {}.", built.folder.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -53,11 +56,17 @@ pub fn test(root: &Path, report: &mut Report) {
         Err(problem) => return report.add("bindings: library", Outcome::Failed(problem), begun.elapsed()),
     };
     let begun = Instant::now();
+    let packaged = browser::package(root, &built);
+    report.add("bindings: package for browsers", Outcome::of(packaged.clone()), begun.elapsed());
+    let begun = Instant::now();
     report.add("bindings: surface", Outcome::of(api::check(root, &built)), begun.elapsed());
     let begun = Instant::now();
     report.add("bindings: python", python::test(root, &built), begun.elapsed());
     let begun = Instant::now();
     report.add("bindings: kotlin", kotlin::test(root, &built), begun.elapsed());
+    let begun = Instant::now();
+    let tested = packaged.map_or_else(Outcome::Failed, |()| browser::test(root, &built));
+    report.add("bindings: browser", tested, begun.elapsed());
 }
 
 fn build_program(root: &Path) -> Result<(), String> {

@@ -34,6 +34,8 @@ pub enum Need {
     Jna,
     /// npm, which has the Kotlin compiler.
     Npm,
+    /// A compiler for browsers: rustup's target where it is installed, else Debian's beside it.
+    WebCompiler,
     /// A C++ compiler, for libFuzzer.
     Cxx,
     /// `cargo fuzz`. Only `cargo xtask fuzz` uses it, so only that installs it.
@@ -49,6 +51,7 @@ const FUZZER: &str = "cargo-fuzz@0.13.2";
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
 enum Way {
+    /// Packages, with a blank between them.
     Debian(&'static str),
     Rustup(&'static str),
     /// The package with its version, and about how long it takes on two cores.
@@ -57,7 +60,7 @@ enum Way {
 
 impl Need {
     /// Everything that building and testing need.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Compiler,
         Self::Git,
         Self::Formatter,
@@ -69,6 +72,7 @@ impl Need {
         Self::Java,
         Self::Jna,
         Self::Npm,
+        Self::WebCompiler,
     ];
 
     fn is_met(self) -> bool {
@@ -86,6 +90,7 @@ impl Need {
             Self::Java => answers("java"),
             Self::Jna => Path::new("/usr/share/java/jna.jar").exists(),
             Self::Npm => answers("npm"),
+            Self::WebCompiler => web_compiler().is_some(),
             Self::Cxx => answers("c++"),
             Self::Fuzzer => cargo_answers("fuzz"),
         }
@@ -104,10 +109,40 @@ impl Need {
             Self::Java => Way::Debian("openjdk-17-jre-headless"),
             Self::Jna => Way::Debian("libjna-java"),
             Self::Npm => Way::Debian("npm"),
+            Self::WebCompiler => Way::Debian("rustc-web cargo-web rust-web-src lld-19"),
             Self::Cxx => Way::Debian("g++"),
             Self::Fuzzer => Way::Cargo(FUZZER, "a minute"),
         }
     }
+}
+
+/// What compiles for browsers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebCompiler {
+    /// The toolchain that is used anyway has the target.
+    Rustup,
+    /// Debian's, which compiles the library of the language as well.
+    Debian,
+}
+
+/// Where Debian puts what the toolchain of this repository isn't disturbed by.
+pub const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+pub const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+pub const DEBIAN_LINKER: &str = "/usr/bin/wasm-ld-19";
+
+/// What compiles for browsers here, if anything does.
+pub fn web_compiler() -> Option<WebCompiler> {
+    let libraries = ["--print", "target-libdir", "--target", "wasm32-unknown-unknown"];
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    if child::read(Command::new(rustc).args(libraries)).is_ok_and(|folder| Path::new(folder.trim()).is_dir()) {
+        return Some(WebCompiler::Rustup);
+    }
+    let version = child::read(Command::new(DEBIAN_RUSTC).arg("--version")).ok()?;
+    let version = version.split(' ').nth(1)?;
+    // The compiler and the library's source must be of one version.
+    let library = Path::new("/usr/src").join(format!("rustc-{version}")).join("library/std");
+    let is_whole = library.is_dir() && [DEBIAN_CARGO, DEBIAN_LINKER].iter().all(|file| Path::new(file).exists());
+    is_whole.then_some(WebCompiler::Debian)
 }
 
 /// Whether tests can be run by `cargo nextest`.
@@ -127,7 +162,9 @@ fn install(need: Need) -> Result<(), String> {
             if !Path::new("/etc/debian_version").exists() {
                 return Err(format!("{package} is missing, and this is no Debian; please install it"));
             }
-            vec![apt(&["update", "-qq"]), apt(&["install", "--yes", "-qq", "--no-install-recommends", package])]
+            let mut install = apt(&["install", "--yes", "-qq", "--no-install-recommends"]);
+            install.args(package.split(' '));
+            vec![apt(&["update", "-qq"]), install]
         }
         Way::Rustup(component) => {
             println!("{component} is missing; adding it with rustup.");

@@ -33,7 +33,7 @@ enum Part {
     Fuzz,
     /// A whole conversation, through real programs, equal on every phone at the end
     Replay,
-    /// The core in Kotlin, Swift and Python, against the real program
+    /// The core in Kotlin, Swift, Python and a browser, against the real program
     Bindings,
     /// The pages, in a browser
     Web,
@@ -62,6 +62,7 @@ const SERVER: Suite = Suite {
         "samenspraak-server",
         "samenspraak-driver",
         "samenspraak-mobile",
+        "samenspraak-web",
         "samenspraak-tests",
         "samenspraak-bench",
         "xtask",
@@ -76,7 +77,9 @@ impl Part {
         match self {
             Self::Lint => &[Need::Compiler, Need::Git, Need::Formatter, Need::Clippy, Need::Deny],
             Self::Core | Self::Server | Self::Fuzz | Self::Replay => &[Need::Compiler],
-            Self::Bindings => &[Need::Compiler, Need::Python, Need::Java, Need::Jna, Need::Npm],
+            Self::Bindings => {
+                &[Need::Compiler, Need::Python, Need::Java, Need::Jna, Need::Npm, Need::Chromium, Need::WebCompiler]
+            }
             Self::Web => &[Need::Compiler, Need::Chromium],
         }
     }

@@ -174,6 +174,9 @@ impl Machine {
         if self.following.number() == Some(line) {
             self.lost(now, Some(self.broken(reason)));
             self.following.next_try = self.following.next_try.max(until);
+            if let SyncState::Offline { detail, refused, .. } = self.following.state.clone() {
+                self.set_state(SyncState::Offline { detail, refused, next_try_ms: self.following.next_try.0 });
+            }
         }
     }
 
