@@ -173,7 +173,7 @@ async fn greet<'s>(
 ) -> Result<(&'s Opened, Option<Message>), End> {
     line.send(hello).await?;
     let (mut stopping, mut said) = (shared.stopping.clone(), None);
-    let opening = tokio::time::timeout(OPEN_MAX, shared.opening.wait());
+    let opening = timeout(OPEN_MAX, shared.opening.wait());
     let mut opening = std::pin::pin!(opening);
     loop {
         let opened = tokio::select! {
