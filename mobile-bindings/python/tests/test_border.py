@@ -10,8 +10,8 @@ import threading
 import pytest
 import samenspraak
 import samenspraak.loop
-from conftest import until
 from samenspraak import ConnectionError, Connector, Content, KeyVault, KeyVaultError, Listener, SyncState, WijkError
+from world import until
 
 OPENINGS = int(os.environ.get("SAMENSPRAAK_OPENINGS", "1000"))
 # What a thousand openings may leave, in KiB: a leaked store is some MiB each.
