@@ -7,6 +7,7 @@
 
 mod commands;
 mod error;
+mod held;
 mod network;
 mod platform;
 mod runtime;

@@ -283,6 +283,8 @@ pub struct Meeting {
     pub title: String,
     /// Its agenda, with the notes.
     pub agenda: Vec<AgendaItem>,
+    /// What the notes are made of: equal on two devices when they have the same changes, whatever was merged in which order.
+    pub heads: Vec<String>,
     /// How far own edits got, if there are any.
     pub own: Option<Progress>,
     /// The notes that took its place.
@@ -296,6 +298,7 @@ impl From<MeetingItem> for Meeting {
             id: item.subject.to_string(),
             title: item.text.title,
             agenda: agenda.collect(),
+            heads: item.heads.iter().map(ToString::to_string).collect(),
             own: item.own.map(Into::into),
             replaced_by: item.replaced_by.map(|subject| subject.to_string()),
         }

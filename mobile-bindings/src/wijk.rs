@@ -16,6 +16,7 @@ use samenspraak_core::store::{SealedStore, Store};
 use samenspraak_driver::{Driver, News, Request, Rhythm, SILENCE_MAX, SyncError, ask_wijk, entropy, scrub};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::held::{Held, LetGo};
 use crate::network::Platform;
 use crate::runtime::{blocking, runtime, spawn};
 use crate::vault::AppVault;
@@ -25,6 +26,8 @@ use crate::{Connector, KeyVault, Listener, SyncState, WijkError};
 const REQUESTS_MAX: usize = 64;
 /// The name of the store's key in the app's vault.
 const KEY_NAME: &str = "phone";
+/// How long is waited at the end of a process for an app whose callback doesn't return; the line's own goodbye takes less.
+const LET_GO_MAX: Duration = Duration::from_secs(5);
 /// An app that is open follows its server all the time; whether it is open says [`Wijk::set_network`].
 const RHYTHM: Rhythm = Rhythm { awake: None, rest: Duration::from_secs(60), silence: SILENCE_MAX };
 
@@ -39,6 +42,8 @@ pub struct Wijk {
     /// Gone once it has ended: languages that collect garbage may keep this object long after that, and an app's connector holds
     /// threads of its own.
     connector: Mutex<Option<Arc<dyn Connector>>>,
+    /// Closed when nothing of the app's is held any more.
+    let_go: Arc<LetGo>,
 }
 
 /// What is done with the app, on its own task.
@@ -78,7 +83,10 @@ pub async fn open_wijk(
     let shown = Arc::new(Shown { state: Mutex::new(state), changed: Mutex::default(), news });
     let (requests, queue) = mpsc::channel(REQUESTS_MAX);
     let (ending, ended) = watch::channel(false);
+    let let_go = Arc::new(LetGo::default());
+    let connector: Arc<dyn Connector> = Held::new(connector, &let_go);
     if let Some(listener) = listener {
+        let listener: Arc<dyn Listener> = Held::new(listener, &let_go);
         spawn(tell(Arc::clone(&shown), listener, told, ended.clone()))?;
     }
     let (platform, noting) = (Platform(Arc::clone(&connector)), Arc::clone(&shown));
@@ -91,10 +99,11 @@ pub async fn open_wijk(
             let _ = disk.close();
         });
         let _ = closed.await;
+        drop(platform);
         ending.send_replace(true);
     })?;
     let connector = Mutex::new(Some(connector));
-    let wijk = Arc::new(Wijk { requests: Mutex::new(Some(requests)), ended, shown, connector });
+    let wijk = Arc::new(Wijk { requests: Mutex::new(Some(requests)), ended, shown, connector, let_go });
     if !network {
         wijk.send(Request::Network(false)).await?;
     }
@@ -276,5 +285,19 @@ impl Wijk {
         let _ = ended.wait_for(|ended| *ended).await;
         drop(lock(&self.connector).take());
         Ok(())
+    }
+
+    /// Ends like [`Wijk::end`] and holds the caller until nothing here calls the app any more, at most some seconds: for what runs
+    /// while a process or an interpreter is being taken down. Never from a callback, nor on a thread that has a screen to draw.
+    pub fn end_blocking(self: Arc<Self>) -> Result<(), WijkError> {
+        let (done, is_done) = std::sync::mpsc::channel();
+        spawn(async move {
+            let _ = self.end().await;
+            let let_go = Arc::clone(&self.let_go);
+            drop(self);
+            let _ = tokio::time::timeout(LET_GO_MAX, let_go.closed()).await;
+            let _ = done.send(());
+        })?;
+        is_done.recv().map_err(|_| WijkError::unexpected("the runtime has ended"))
     }
 }

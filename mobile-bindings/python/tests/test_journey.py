@@ -8,8 +8,8 @@ import textwrap
 
 import pytest
 import samenspraak
-from conftest import until
 from samenspraak import Content, Erasure, Outcome, Progress, Role, Step, SyncState, Voice, WijkError
+from world import until
 
 MOULD = Content(title="Schimmel in de slaapkamer", text="Al twee winters. De kinderen hoesten.")
 

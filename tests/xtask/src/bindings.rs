@@ -57,7 +57,17 @@ pub fn test(root: &Path, report: &mut Report) {
     let begun = Instant::now();
     report.add("bindings: python", python::test(root, &built), begun.elapsed());
     let begun = Instant::now();
-    report.add("bindings: kotlin", kotlin::test(root, &built), begun.elapsed());
+    let kotlin = match kotlin::compile(root, &built) {
+        Ok(compiled) => {
+            report.add("bindings: kotlin compiles", Outcome::Passed, begun.elapsed());
+            compiled
+        }
+        Err(problem) => return report.add("bindings: kotlin compiles", Outcome::Failed(problem), begun.elapsed()),
+    };
+    let begun = Instant::now();
+    report.add("bindings: kotlin", kotlin.test(root), begun.elapsed());
+    let begun = Instant::now();
+    report.add("bindings: together", python::test_together(root, &built, &kotlin), begun.elapsed());
 }
 
 fn build_program(root: &Path) -> Result<(), String> {

@@ -2,7 +2,7 @@
 //!
 //! The Gradle files beside it are for app makers; no Gradle runs here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use super::{Built, must};
@@ -10,7 +10,9 @@ use crate::report::{Outcome, Tally};
 use crate::{child, place};
 
 /// Ours, in the repository.
-const LIBRARY: &str = "mobile-bindings/kotlin/src";
+const FOLDER: &str = "mobile-bindings/kotlin";
+/// What is compiled of it, in one go: starting the compiler costs more than any of them.
+const SOURCES: [&str; 4] = ["src/main/kotlin", "src/jvm/kotlin", "src/test/kotlin", "terminal/src/main/kotlin"];
 /// The whole compiler with coroutines, as npm has it.
 const COMPILER: &str = "kotlin-compiler@2.4.20";
 /// Where Debian puts JNA, and its native half.
@@ -19,20 +21,40 @@ const JNA_NATIVE: &str = "/usr/lib/x86_64-linux-gnu/jni";
 /// Memory of the compiler: it takes some 600 MiB.
 const COMPILER_MEMORY: &str = "-Xmx1g";
 
-/// Compiles the library with its tests and runs them.
-pub fn test(root: &Path, built: &Built) -> Outcome {
-    let run = || -> Result<Tally, String> {
-        let (jar, classes) = compile(root, built)?;
-        let mut tests = java(built, &[jar.as_path(), Path::new(&classes)]);
-        tests.arg("samenspraak.TestsKt").env("SAMENSPRAAK_PROGRAM", place::program(root, "debug"));
-        let finished = child::show_and_keep(&mut tests)?;
-        Ok(counted(&finished.text, finished.status.success()))
-    };
-    run().map_or_else(Outcome::Failed, Outcome::Counted)
+/// The library, its tests and the terminal phone, compiled; and how a JVM is told to run them.
+pub struct Compiled {
+    /// Everything that Java is told before the name of a class.
+    words: Vec<String>,
 }
 
-/// The compiled classes, and the class path of what they stand on.
-fn compile(root: &Path, built: &Built) -> Result<(PathBuf, String), String> {
+impl Compiled {
+    /// A JVM that runs a class of ours.
+    fn run(&self, class: &str) -> Command {
+        let mut java = Command::new("java");
+        java.args(&self.words).arg(class);
+        java
+    }
+
+    /// How the terminal phone is started, as a list in JSON; its folder comes behind it.
+    pub fn phone(&self) -> String {
+        let phone = self.run("samenspraak.terminal.MainKt");
+        let words = std::iter::once(phone.get_program()).chain(phone.get_args());
+        serde_json::Value::from_iter(words.map(|word| word.to_string_lossy().into_owned())).to_string()
+    }
+
+    /// Runs the tests of the library.
+    pub fn test(&self, root: &Path) -> Outcome {
+        let mut tests = self.run("samenspraak.TestsKt");
+        tests.env("SAMENSPRAAK_PROGRAM", place::program(root, "debug"));
+        match child::show_and_keep(&mut tests) {
+            Ok(finished) => Outcome::Counted(counted(&finished.text, finished.status.success())),
+            Err(problem) => Outcome::Failed(problem),
+        }
+    }
+}
+
+/// Compiles everything in Kotlin.
+pub fn compile(root: &Path, built: &Built) -> Result<Compiled, String> {
     let tools = built.folder.join("kotlin-tools");
     let lib = tools.join("node_modules/kotlin-compiler/lib");
     if !lib.join("kotlin-compiler.jar").is_file() {
@@ -51,22 +73,19 @@ fn compile(root: &Path, built: &Built) -> Result<(PathBuf, String), String> {
     compile.args([COMPILER_MEMORY, "-cp", &compiler, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-reflect"]);
     compile.arg("-kotlin-home").arg(tools.join("node_modules/kotlin-compiler"));
     compile.args(["-jvm-target", "17", "-nowarn", "-cp", &classes, "-d"]).arg(&jar);
-    for part in ["main", "jvm", "test"] {
-        compile.arg(root.join(LIBRARY).join(part).join("kotlin"));
-    }
+    compile.args(SOURCES.map(|part| root.join(FOLDER).join(part)));
     must(compile.arg(built.folder.join("written/kotlin")))?;
-    Ok((jar, classes))
-}
-
-/// A JVM that finds JNA and the library.
-fn java(built: &Built, classes: &[&Path]) -> Command {
-    let classes: Vec<String> = classes.iter().map(|part| part.display().to_string()).collect();
-    let mut java = Command::new("java");
-    java.arg(format!("-Djna.boot.library.path={JNA_NATIVE}"));
-    java.arg(format!("-Duniffi.component.samenspraak.libraryOverride={}", built.library.display()));
-    // What this process keeps is looked at by its tests, so the JVM's own share is kept small and still.
-    java.args(["-XX:+UseSerialGC", "-Xmx64m", "-cp", &classes.join(":")]);
-    java
+    let messages = root.join(FOLDER).join("terminal/src/main/resources");
+    let words = vec![
+        format!("-Djna.boot.library.path={JNA_NATIVE}"),
+        format!("-Duniffi.component.samenspraak.libraryOverride={}", built.library.display()),
+        // What a process keeps is looked at by the tests, so the JVM's own share is kept small and still.
+        "-XX:+UseSerialGC".into(),
+        "-Xmx64m".into(),
+        "-cp".into(),
+        format!("{}:{}:{classes}", jar.display(), messages.display()),
+    ];
+    Ok(Compiled { words })
 }
 
 /// `7 passed, 0 failed`, the last line of our tests.
