@@ -71,28 +71,31 @@ pub fn test_together(root: &Path, built: &Built, kotlin: &kotlin::Compiled) -> O
     match environment(built) {
         Ok(python) => {
             let mut together = pytest(root, &python, &root.join(TOGETHER));
-            together.env("SAMENSPRAAK_KOTLIN_PHONE", kotlin.phone());
+            together.env("SAMENSPRAAK_KOTLIN_PHONE", kotlin.command(kotlin::PHONE));
             run(together)
         }
         Err(problem) => Outcome::Failed(problem),
     }
 }
 
-fn pytest(root: &Path, python: &Path, folder: &Path) -> Command {
+/// The tests in a folder.
+pub fn pytest(root: &Path, python: &Path, folder: &Path) -> Command {
     let mut pytest = Command::new(python);
     pytest.current_dir(folder).args(["-m", "pytest", "-p", "no:cacheprovider", "-q", "."]);
     pytest.env("PYTHONDONTWRITEBYTECODE", "1").env("SAMENSPRAAK_PROGRAM", place::program(root, "debug"));
     pytest
 }
 
-fn run(mut pytest: Command) -> Outcome {
+/// Runs tests and counts them.
+pub fn run(mut pytest: Command) -> Outcome {
     match child::show_and_keep(&mut pytest) {
         Ok(finished) => Outcome::Counted(counted(&finished.text, finished.status.success())),
         Err(problem) => Outcome::Failed(problem),
     }
 }
 
-fn installed(root: &Path, built: &Built) -> Result<PathBuf, String> {
+/// Builds the wheel and installs it; gives the Python that has it.
+pub fn installed(root: &Path, built: &Built) -> Result<PathBuf, String> {
     let wheel = package(root, built)?;
     let python = environment(built)?;
     let mut what = wheel.into_os_string();

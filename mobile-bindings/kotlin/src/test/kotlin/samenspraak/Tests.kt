@@ -238,6 +238,10 @@ private val tests: Map<String, suspend Scene.() -> Unit> = mapOf(
         fails<WijkException.Offline> { amina.syncNow() }
         amina.close()
     },
+    "the code of an app in a day runs" to {
+        server.start()
+        samenspraak.docs.appInADay(place("day").toString(), server.card("resident"))
+    },
     "opening and closing again and again leaves nothing" to {
         phone("amina", network = false).also { it.join(server.card("resident")) }.close()
         val openings = System.getenv("SAMENSPRAAK_OPENINGS")?.toInt() ?: 1000
