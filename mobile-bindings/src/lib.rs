@@ -17,7 +17,7 @@ mod views;
 mod wijk;
 
 pub use error::WijkError;
-pub use platform::{ConnectionError, Connector, KeyVault, KeyVaultError, Listener};
+pub use platform::{BackgroundSync, ConnectionError, Connector, KeyVault, KeyVaultError, Listener};
 pub use surface::*;
 pub use wijk::{Wijk, open_wijk};
 
