@@ -331,6 +331,24 @@ pub struct Meeting {
     pub replaced_by: Option<String>,
 }
 
+/// Others who look at the same thing at this moment: numbers, never who.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Record))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
+pub struct Present {
+    /// How many other devices look at it.
+    pub others: u32,
+    /// How many of them write.
+    pub writing: u32,
+}
+
+impl From<samenspraak_core::app::Present> for Present {
+    fn from(present: samenspraak_core::app::Present) -> Self {
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { others: count(present.others), writing: count(present.writing) }
+    }
+}
+
 impl From<MeetingItem> for Meeting {
     fn from(item: MeetingItem) -> Self {
         let agenda = item.text.agenda.into_iter().map(|note| AgendaItem { title: note.title, text: note.text });

@@ -20,7 +20,7 @@ use crate::held::{Held, LetGo};
 use crate::network::Platform;
 use crate::runtime::{blocking, runtime, spawn};
 use crate::vault::AppVault;
-use crate::{BackgroundSync, Connector, KeyVault, Listener, SyncState, WijkError};
+use crate::{BackgroundSync, Connector, KeyVault, Listener, SyncState, WijkError, looks};
 
 /// Requests that may wait to be taken; more callers wait for their turn.
 const REQUESTS_MAX: usize = 64;
@@ -284,6 +284,13 @@ impl Wijk {
 
 #[uniffi::export]
 impl Wijk {
+    /// Says that the person looks at this now, such as the notes of a meeting, and whether the person writes there; nothing: at
+    /// nothing any more. Others who look at it hear how many do, never who; it is kept nowhere. See [`Wijk::present`].
+    pub async fn attend(&self, id: Option<String>, writes: bool) -> Result<(), WijkError> {
+        let subject = id.map(|id| looks::subject(&id)).transpose()?;
+        self.send(Request::Attend(subject, writes)).await
+    }
+
     /// Says whether there is a network, as far as the platform knows. Without one nothing is tried; with a new one at once. An app
     /// that goes to the background says that there is none, once its last sync is done.
     pub async fn set_network(&self, available: bool) -> Result<(), WijkError> {

@@ -27,6 +27,7 @@ from ._core import (  # noqa: F401
     Meeting,
     Outcome,
     OwnSealed,
+    Present,
     Progress,
     Role,
     SealedStory,
