@@ -9,7 +9,8 @@ use samenspraak_core::model::{Decision, EntryId, SpaceId, WijkId};
 use crate::views::subject;
 use crate::{Content, Outcome, Role, Voice, Wijk, WijkError};
 
-fn saved(reply: Reply) -> Result<String, WijkError> {
+/// The id that a command gave.
+pub(crate) fn saved(reply: Reply) -> Result<String, WijkError> {
     match reply {
         Reply::Saved { subject, .. }
         | Reply::Unchanged { subject }

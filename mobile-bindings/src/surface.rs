@@ -408,6 +408,18 @@ pub enum Voice {
     Pass,
 }
 
+impl From<model::Choice> for Voice {
+    fn from(choice: model::Choice) -> Self {
+        match choice {
+            model::Choice::Support => Self::Support,
+            model::Choice::Withdrawn => Self::Withdrawn,
+            model::Choice::Agree => Self::Agree,
+            model::Choice::Disagree => Self::Disagree,
+            model::Choice::Pass => Self::Pass,
+        }
+    }
+}
+
 impl From<Voice> for model::Choice {
     fn from(voice: Voice) -> Self {
         match voice {

@@ -14,7 +14,7 @@ pub(crate) fn subject(id: &str) -> Result<SubjectId, WijkError> {
     SubjectId::from_hex(id).ok_or_else(|| WijkError::invalid(format!("{id:?} is no id: 32 hexadecimal digits")))
 }
 
-fn joined(app: &mut App) -> Result<&mut Joined, WijkError> {
+pub(crate) fn joined(app: &mut App) -> Result<&mut Joined, WijkError> {
     app.joined_mut().ok_or(WijkError::NotJoined)
 }
 

@@ -11,7 +11,7 @@ import pytest
 from declarations import Declarations, parse
 from uses import Platform, Uses, calls
 
-OURS = ["Phone.swift", "Looking.swift", "KeychainVault.swift", "URLSessionConnector.swift"]
+OURS = ["Phone.swift", "PhoneTogether.swift", "Looking.swift", "KeychainVault.swift", "URLSessionConnector.swift"]
 
 
 def platform():
@@ -71,6 +71,7 @@ MISTAKES = [
     ("Phone.swift", "wijk.setNotes(id: id, item: item, before: before, text: text)", "wijk.setNotes(id: id, item: item, text: text)"),
     ("Phone.swift", "wijk.edit(id: id, content: content)", "wijk.edit(content: content, id: id)"),
     ("Phone.swift", "wijk.me()", "wijk.me(now: true)"),
+    ("PhoneTogether.swift", "wijk.rulingsOn(id: id)", "wijk.rulings(on: id)"),
     # A method that another type has.
     ("Phone.swift", "try await wijk.syncNow()", "try await wijk.finish()"),
     # A free function, a case, a type, a property.

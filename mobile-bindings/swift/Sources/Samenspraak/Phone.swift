@@ -5,7 +5,7 @@ import Foundation
 /// Every command returns when it is flushed on this device; none waits for the network. What fails throws a ``WijkError``, one case
 /// for each thing an app can do something about. A kill at any moment loses nothing that was returned from.
 public actor Phone {
-    private let wijk: Wijk
+    let wijk: Wijk
     private let notices: Notices
 
     private init(wijk: Wijk, notices: Notices) {
@@ -227,7 +227,7 @@ public actor Phone {
 }
 
 /// The core throws nothing but its own error; Swift's own cancellation is the only other thing.
-private func typed<Value: Sendable>(
+func typed<Value: Sendable>(
     _ work: @Sendable () async throws -> Value
 ) async throws(WijkError) -> Value {
     do {
