@@ -20,7 +20,7 @@ pub fn subject(id: &str) -> Seen<SubjectId> {
     SubjectId::from_hex(id).ok_or_else(|| WijkError::invalid(format!("{id:?} is no id: 32 hexadecimal digits")))
 }
 
-fn joined(app: &mut App) -> Seen<&mut Joined> {
+pub(crate) fn joined(app: &mut App) -> Seen<&mut Joined> {
     app.joined_mut().ok_or(WijkError::NotJoined)
 }
 

@@ -342,8 +342,8 @@ pub struct Present {
     pub writing: u32,
 }
 
-impl From<samenspraak_core::app::Present> for Present {
-    fn from(present: samenspraak_core::app::Present) -> Self {
+impl From<app::Present> for Present {
+    fn from(present: app::Present) -> Self {
         let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Self { others: count(present.others), writing: count(present.writing) }
     }
@@ -476,6 +476,18 @@ pub enum Voice {
     Disagree,
     /// Pass.
     Pass,
+}
+
+impl From<model::Choice> for Voice {
+    fn from(choice: model::Choice) -> Self {
+        match choice {
+            model::Choice::Support => Self::Support,
+            model::Choice::Withdrawn => Self::Withdrawn,
+            model::Choice::Agree => Self::Agree,
+            model::Choice::Disagree => Self::Disagree,
+            model::Choice::Pass => Self::Pass,
+        }
+    }
 }
 
 impl From<Voice> for model::Choice {

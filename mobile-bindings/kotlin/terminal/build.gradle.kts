@@ -10,4 +10,11 @@ dependencies { implementation(project(":")) }
 
 kotlin { jvmToolchain(17) }
 
-application { mainClass = "samenspraak.terminal.MainKt" }
+application {
+    mainClass = "samenspraak.terminal.MainKt"
+    // Where `cargo xtask bindings` built the core.
+    applicationDefaultJvmArgs = listOf("-Djna.library.path=${rootDir.resolve("../../target/debug")}")
+}
+
+// Gradle gives a program nothing to read unless it is told to.
+tasks.named<JavaExec>("run") { standardInput = System.`in` }

@@ -50,9 +50,12 @@ class Server:
         printed = self.run("invite", str(self.folder), "--role", role, "--count", str(count), "--plain")
         return [line for line in printed.splitlines() if line.startswith("http")]
 
-    def start(self):
+    def start(self, **environment):
+        """Serves; what is named goes into the program's environment."""
         command = [self.program, "serve", str(self.folder), "--listen", f"127.0.0.1:{self.port}"]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | environment
+        )
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
         until("the server listens", self.listens)
 

@@ -11,7 +11,7 @@ import pytest
 from declarations import Declarations, parse
 from uses import Platform, Uses, calls
 
-OURS = ["Phone.swift", "Looking.swift", "KeychainVault.swift", "URLSessionConnector.swift"]
+OURS = ["Phone.swift", "PhoneTogether.swift", "Looking.swift", "KeychainVault.swift", "URLSessionConnector.swift"]
 
 
 def platform():
@@ -64,6 +64,20 @@ def test_what_our_swift_uses_is_there_with_these_labels_and_types(written, sourc
     assert problems(written, {**sources, "swift.md": document}) == []
 
 
+def unwrapped(written, sources):
+    """Methods of the core that our `Phone` doesn't pass on."""
+    declared = Declarations().read(parse((written / "samenspraak.swift").read_bytes())[0])
+    ours = "".join(sources.values())
+    # An app has no exit of its own on these systems.
+    return {name for name in declared.types["WijkProtocol"].methods if f"wijk.{name}(" not in ours} - {"endBlocking"}
+
+
+def test_all_that_the_core_can_do_an_app_in_swift_can_do(written, sources):
+    assert unwrapped(written, sources) == set()
+    less = {**sources, "Phone.swift": sources["Phone.swift"].replace("wijk.speak(", "wijk.say(")}
+    assert unwrapped(written, less) == {"speak"}
+
+
 MISTAKES = [
     # A label, a name, a value too few or too many, a value in the wrong order.
     ("Phone.swift", "wijk.contribute(content: content)", "wijk.contribute(contents: content)"),
@@ -71,6 +85,7 @@ MISTAKES = [
     ("Phone.swift", "wijk.setNotes(id: id, item: item, before: before, text: text)", "wijk.setNotes(id: id, item: item, text: text)"),
     ("Phone.swift", "wijk.edit(id: id, content: content)", "wijk.edit(content: content, id: id)"),
     ("Phone.swift", "wijk.me()", "wijk.me(now: true)"),
+    ("PhoneTogether.swift", "wijk.rulingsOn(id: id)", "wijk.rulings(on: id)"),
     # A method that another type has.
     ("Phone.swift", "try await wijk.syncNow()", "try await wijk.finish()"),
     # A free function, a case, a type, a property.

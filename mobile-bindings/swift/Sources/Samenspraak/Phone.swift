@@ -5,7 +5,7 @@ import Foundation
 /// Every command returns when it is flushed on this device; none waits for the network. What fails throws a ``WijkError``, one case
 /// for each thing an app can do something about. A kill at any moment loses nothing that was returned from.
 public actor Phone {
-    private let wijk: Wijk
+    let wijk: Wijk
     private let notices: Notices
 
     private init(wijk: Wijk, notices: Notices) {
@@ -184,6 +184,18 @@ public actor Phone {
         try await typed { [wijk] in try await wijk.meeting(id: id) }
     }
 
+    /// Says that the person looks at this now, and whether the person writes there; `nil`: at nothing any more. Others who look at
+    /// it hear how many do, never who.
+    public func attend(id: String?, writes: Bool = false) async throws(WijkError) {
+        try await typed { [wijk] in try await wijk.attend(id: id, writes: writes) }
+    }
+
+    /// Others who look at this now: numbers, never who. `nil` without a line to the server, or when this device doesn't say that it
+    /// looks.
+    public func present(id: String) async throws(WijkError) -> Present? {
+        try await typed { [wijk] in try await wijk.present(id: id) }
+    }
+
     // MARK: What a screen follows
 
     /// Contributions as they are, and whenever they change.
@@ -219,6 +231,11 @@ public actor Phone {
         try await typed { [wijk] in try await wijk.syncNow() }
     }
 
+    /// Says who wakes the app for a sync while nobody looks at it, over BGTaskScheduler; `nil`: nobody does.
+    public func setBackgroundSync(_ background: (any BackgroundSync)?) async throws(WijkError) {
+        try await typed { [wijk] in try wijk.setBackgroundSync(background: background) }
+    }
+
     /// Closes the folder in order; what is asked after it throws ``WijkError/Closed``.
     public func close() async throws(WijkError) {
         try await typed { [wijk] in try await wijk.end() }
@@ -227,7 +244,7 @@ public actor Phone {
 }
 
 /// The core throws nothing but its own error; Swift's own cancellation is the only other thing.
-private func typed<Value: Sendable>(
+func typed<Value: Sendable>(
     _ work: @Sendable () async throws -> Value
 ) async throws(WijkError) -> Value {
     do {
