@@ -4,8 +4,8 @@ use samenspraak_core::app::{App, Command, INVITE_COUNT_MAX, Reply, Sealing};
 use samenspraak_core::membership::circle::CircleLink;
 use samenspraak_core::model::{DeviceId, SpaceId};
 
-use crate::commands::saved;
-use crate::views::joined;
+use crate::asks::saved;
+use crate::looks::joined;
 use crate::{Content, SealedStory, Wijk, WijkError};
 
 /// Somebody in a circle: a key, and no name.

@@ -12,7 +12,13 @@ use samenspraak_core::vault::VaultError;
 use samenspraak_driver::SyncError;
 
 /// Why something can't be done. Nothing was written then, and nothing that was written is lost.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, uniffi::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "native", derive(uniffi::Error))]
+#[cfg_attr(
+    feature = "typescript",
+    derive(serde::Serialize, serde::Deserialize, tsify::Tsify),
+    serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")
+)]
 pub enum WijkError {
     /// This device hasn't joined a wijk yet.
     #[error("this device hasn't joined a wijk yet")]
@@ -104,15 +110,18 @@ pub enum WijkError {
 }
 
 impl WijkError {
-    pub(crate) fn unexpected(detail: impl Into<String>) -> Self {
+    /// A bug.
+    pub fn unexpected(detail: impl Into<String>) -> Self {
         Self::Unexpected { detail: detail.into() }
     }
 
-    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+    /// What was given can't be.
+    pub fn invalid(detail: impl Into<String>) -> Self {
         Self::Invalid { detail: detail.into() }
     }
 }
 
+#[cfg(feature = "native")]
 impl From<uniffi::UnexpectedUniFFICallbackError> for WijkError {
     fn from(thrown: uniffi::UnexpectedUniFFICallbackError) -> Self {
         Self::unexpected(thrown.reason)

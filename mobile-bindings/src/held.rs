@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{ConnectionError, Connector, Listener, SyncState, WijkError};
+use crate::{BackgroundSync, ConnectionError, Connector, Listener, SyncState, WijkError};
 
 /// Ends when whatever was given a [`Held`] is gone.
 pub(crate) type LetGo = watch::Sender<()>;
@@ -38,6 +38,12 @@ impl Connector for Held<dyn Connector> {
 
     async fn close(&self, connection: u64) {
         self.app.close(connection).await;
+    }
+}
+
+impl BackgroundSync for Held<dyn BackgroundSync> {
+    fn wake(&self, not_before_ms: u64) -> Result<(), WijkError> {
+        self.app.wake(not_before_ms)
     }
 }
 

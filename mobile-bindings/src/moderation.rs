@@ -4,8 +4,8 @@ use samenspraak_core::app::moderate::{ErasureItem, Judged, RulingItem, Signature
 use samenspraak_core::app::{Command, LineEvent, ModerateCommand, SealedItem, Sealing};
 use samenspraak_core::model::{EntryId, Measure, SealedWords, SpaceId};
 
-use crate::commands::saved;
-use crate::views::{joined, subject};
+use crate::asks::saved;
+use crate::looks::{joined, subject};
 use crate::{Wijk, WijkError};
 
 /// A ruling of staff on somebody's words.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use samenspraak_core::gate::limits::FRAME_BYTES_MAX;
-use samenspraak_driver::{Connect, FRAMES_AHEAD, Line, SyncError};
+use samenspraak_driver::{Connect, FRAMES_AHEAD, Line, SyncError, sync_url};
 use tokio::sync::mpsc;
 
 use crate::runtime::runtime;
@@ -22,16 +22,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(20);
 const SEND_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) struct Platform(pub Arc<dyn Connector>);
-
-/// The WebSocket address of a server's address.
-fn sync_url(address: &str) -> Result<String, SyncError> {
-    let forms = [("https://", "wss"), ("http://", "ws")];
-    let host = |(prefix, scheme)| Some((scheme, address.strip_prefix(prefix)?.trim_end_matches('/')));
-    match forms.into_iter().find_map(host) {
-        Some((scheme, host)) if !host.is_empty() => Ok(format!("{scheme}://{host}/sync")),
-        _ => Err(SyncError::Address { address: address.to_owned() }),
-    }
-}
 
 impl Connect for Platform {
     fn connect(&self, address: String) -> BoxFuture<'static, Result<Line, SyncError>> {

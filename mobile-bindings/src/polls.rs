@@ -3,7 +3,7 @@
 
 use samenspraak_core::app::PollCommand;
 
-use crate::views::{joined, subject};
+use crate::looks::{joined, subject};
 use crate::{Progress, Voice, Wijk, WijkError};
 
 /// A secret poll as this device knows it.

@@ -1,25 +1,34 @@
 //! What crosses the border: records and enums of the surface, and how the core's become them.
 //!
-//! Ids are hexadecimal digits, days are days since 1 January 1970. Every record is a copy: what an app does with it changes nothing.
+//! One description for every language: UniFFI makes Kotlin, Swift and Python of it, `tsify` TypeScript, and in a browser it travels
+//! as JSON. Ids are hexadecimal digits, days are days since 1 January 1970. Every record is a copy: what an app does with it changes nothing.
 
 use samenspraak_core::app::{
     self, ContributionItem, DecisionItem, ErasureReport, LineEvent, MeetingItem, OwnSealedItem, SealedItem,
 };
 use samenspraak_core::model::{self, SealedWords};
 use samenspraak_core::view::Counts;
+#[cfg(feature = "typescript")]
+use serde::{Deserialize, Serialize};
+#[cfg(feature = "typescript")]
+use tsify::Tsify;
 
 /// Text of a contribution. A title has 1 to 120 characters, a text at most 10,000.
-#[derive(Clone, Debug, Default, PartialEq, Eq, uniffi::Record)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Record))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub struct Content {
     /// What it is about, in a line.
     pub title: String,
     /// The words.
     pub text: String,
     /// Number of the theme in the wijk's list.
-    #[uniffi(default = 0)]
+    #[cfg_attr(feature = "native", uniffi(default = 0))]
+    #[cfg_attr(feature = "typescript", serde(default))]
     pub theme: u64,
     /// Code of the buurt; empty for the whole wijk.
-    #[uniffi(default = "")]
+    #[cfg_attr(feature = "native", uniffi(default = ""))]
+    #[cfg_attr(feature = "typescript", serde(default))]
     pub buurt: String,
 }
 
@@ -38,7 +47,13 @@ impl From<Content> for model::Content {
 }
 
 /// How far own words got. Never further than what is true.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Enum))]
+#[cfg_attr(
+    feature = "typescript",
+    derive(Serialize, Deserialize, Tsify),
+    serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")
+)]
 pub enum Progress {
     /// *Bewaard*: safe on this device.
     Saved,
@@ -68,7 +83,9 @@ impl From<app::OwnState> for Progress {
 }
 
 /// Why one's own words are hidden from everybody else.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Enum))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub enum Hidden {
     /// By a ruling that stands.
     Ruled,
@@ -77,7 +94,9 @@ pub enum Hidden {
 }
 
 /// A contribution, as lists and its own page show it.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Record))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub struct Contribution {
     /// Its id.
     pub id: String,
@@ -98,7 +117,9 @@ pub struct Contribution {
 }
 
 /// Voices on one question.
-#[derive(Clone, Debug, Default, PartialEq, Eq, uniffi::Record)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Record))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub struct Voices {
     /// Support.
     pub support: u32,
@@ -118,8 +139,9 @@ impl From<Counts> for Voices {
 }
 
 impl Contribution {
-    /// `is_board`: exact numbers are for the board.
-    pub(crate) fn of(item: ContributionItem, is_board: bool) -> Self {
+    /// What a list shows of an item. `is_board`: exact numbers are for the board.
+    #[must_use]
+    pub fn of(item: ContributionItem, is_board: bool) -> Self {
         Self {
             id: item.subject.to_string(),
             content: item.content.into(),
@@ -134,7 +156,9 @@ impl Contribution {
 }
 
 /// What was decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Enum))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub enum Outcome {
     /// It is done.
     Yes,
@@ -169,7 +193,9 @@ impl From<Outcome> for model::Outcome {
 }
 
 /// A decision with its answer.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Record))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub struct Decided {
     /// Its id.
     pub id: String,
@@ -203,7 +229,13 @@ impl From<DecisionItem> for Decided {
 }
 
 /// One step in the line of a contribution.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Enum))]
+#[cfg_attr(
+    feature = "typescript",
+    derive(Serialize, Deserialize, Tsify),
+    serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")
+)]
 pub enum Step {
     /// Written on this device; how far it got.
     Written {
@@ -242,7 +274,9 @@ pub enum Step {
 }
 
 impl Step {
-    pub(crate) fn of(event: LineEvent, is_board: bool) -> Self {
+    /// A step of the core's line. `is_board`: exact numbers are for the board.
+    #[must_use]
+    pub fn of(event: LineEvent, is_board: bool) -> Self {
         match event {
             LineEvent::Written(state) => Self::Written { progress: state.into() },
             LineEvent::Received { day } => Self::Received { day },
@@ -257,7 +291,9 @@ impl Step {
 }
 
 /// One contribution with its whole line.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Record))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub struct Timeline {
     /// The contribution.
     pub contribution: Contribution,
@@ -266,7 +302,9 @@ pub struct Timeline {
 }
 
 /// One point of an agenda and what was noted about it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, uniffi::Record)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Record))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub struct AgendaItem {
     /// Its title.
     pub title: String,
@@ -275,7 +313,9 @@ pub struct AgendaItem {
 }
 
 /// A meeting and its notes.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Record))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub struct Meeting {
     /// Its id.
     pub id: String,
@@ -306,7 +346,9 @@ impl From<MeetingItem> for Meeting {
 }
 
 /// A sealed story as a member of the board reads it.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Record))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub struct SealedStory {
     /// Its id.
     pub id: String,
@@ -341,7 +383,9 @@ fn story(words: SealedWords) -> Option<Content> {
 }
 
 /// Own sealed input, with what was answered.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Record))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub struct OwnSealed {
     /// Its id.
     pub id: String,
@@ -368,7 +412,13 @@ impl From<OwnSealedItem> for OwnSealed {
 }
 
 /// How far an erasure reached.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Enum))]
+#[cfg_attr(
+    feature = "typescript",
+    derive(Serialize, Deserialize, Tsify),
+    serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")
+)]
 pub enum Erasure {
     /// Nothing was asked or heard yet.
     NotAsked,
@@ -394,7 +444,9 @@ impl From<Option<ErasureReport>> for Erasure {
 }
 
 /// What a voice says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Enum))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub enum Voice {
     /// Support of a contribution.
     Support,
@@ -433,7 +485,9 @@ impl From<Voice> for model::Choice {
 }
 
 /// What somebody is in the wijk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Enum))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub enum Role {
     /// Lives in the wijk.
     Resident,
@@ -472,7 +526,9 @@ impl From<Role> for model::Role {
 }
 
 /// Who this device is.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Record))]
+#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
 pub struct Me {
     /// The wijk.
     pub wijk: String,
@@ -485,7 +541,13 @@ pub struct Me {
 }
 
 /// How this device and its server are.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "native", derive(uniffi::Enum))]
+#[cfg_attr(
+    feature = "typescript",
+    derive(Serialize, Deserialize, Tsify),
+    serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")
+)]
 pub enum SyncState {
     /// This device hasn't joined.
     NotJoined,

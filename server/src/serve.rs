@@ -14,6 +14,7 @@ mod line;
 mod listen;
 mod metrics;
 mod opened;
+mod presence;
 mod quota;
 pub(crate) mod requests;
 mod signals;
@@ -56,6 +57,7 @@ use limits::Limits;
 use listen::Door;
 use metrics::Metrics;
 use opened::{Opened, Opening};
+use presence::Presence;
 use quota::Quotas;
 use requests::{Caller, RequestId, no_place};
 use signals::Stop;
@@ -81,6 +83,7 @@ pub struct Shared {
     guests: Arc<Guests>,
     quotas: Arc<Quotas>,
     metrics: Arc<Metrics>,
+    presence: Arc<Presence>,
     tls: Option<Arc<Tls>>,
     stopping: watch::Receiver<bool>,
     /// A phone showed that this server's log went back in time.
@@ -140,6 +143,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
         guests: Arc::new(Guests::new(&settings.limits, settings.proxies.clone())),
         quotas: Arc::new(Quotas::new(settings.limits.clone())),
         metrics: Arc::new(Metrics::default()),
+        presence: Arc::default(),
         tls,
         stopping: stopping.clone(),
         showing_older,

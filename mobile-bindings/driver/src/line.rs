@@ -13,10 +13,8 @@ use samenspraak_core::sync::wire::Frame;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::SyncError;
+use crate::{SILENCE_MAX, SyncError};
 
-/// How long a server may be silent before a phone gives up: longer than a slow line needs for one frame.
-pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long a goodbye may take.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// Frames that may wait to be taken: one is checked while the one before it is stored, one is on its way meanwhile.

@@ -22,6 +22,7 @@ use super::guests::{AddressPlace, Guest};
 use super::limits::PROOF_BYTES_MAX;
 use super::metrics::Metrics;
 use super::opened::Opened;
+use super::presence::Seat;
 use super::quota::{Reserved, Stranger};
 use super::socket::{Message, Socket};
 use crate::client::entropy;
@@ -40,6 +41,9 @@ const SMALL_FRAME: usize = 4 * 1024;
 /// How long a phone that was greeted waits for the store: after a kill in the middle of a wijk of 20,000 documents that takes a
 /// third of a second, an index that is built anew takes minutes. Shorter than phones are patient with a silent server.
 const OPEN_MAX: Duration = Duration::from_secs(30);
+/// A phone is told how many look at the same thing at most this often: somebody who comes and goes without end costs the others
+/// one small frame a second.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// A connection that hasn't proved itself by then is a stranger.
 const PROVE_MAX: Duration = Duration::from_secs(15);
 
@@ -114,6 +118,9 @@ struct Connection<'s> {
     followed: BTreeMap<SpaceId, Followed>,
     /// When heads are to be signed that grew.
     sign_at: Option<Instant>,
+    /// What the person at the phone looks at, and when it was last told how many do.
+    seat: Option<Seat>,
+    counted_at: Option<Instant>,
 }
 
 /// When the head of a log is sent signed.
@@ -129,6 +136,19 @@ enum Signing {
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until there is a number to be told, or for ever.
+async fn count_changed(seat: &mut Option<Seat>, last: Option<Instant>) {
+    match seat {
+        Some(seat) => {
+            if let Some(last) = last {
+                tokio::time::sleep_until(last + COUNT_EVERY).await;
+            }
+            seat.changed().await;
+        }
         None => std::future::pending().await,
     }
 }
@@ -151,7 +171,9 @@ pub(super) async fn run(shared: &Shared, socket: Socket, visit: Visit) {
     let reason = match greet(shared, certificate, &mut line, &hello).await {
         Ok((opened, said)) => {
             let (followed, sign_at) = (BTreeMap::new(), None);
-            let mut connection = Connection { shared, opened, line, visit, session, followed, sign_at };
+            let (seat, counted_at) = (None, None);
+            let mut connection =
+                Connection { shared, opened, line, visit, session, followed, sign_at, seat, counted_at };
             let reason = connection.serve(said).await;
             line = connection.line;
             reason
@@ -234,6 +256,7 @@ impl Connection<'_> {
                     Err("the server stops")
                 }
                 () = until(self.sign_at) => self.sign_all().await,
+                () = count_changed(&mut self.seat, self.counted_at) => self.tell_count().await,
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE_MAX {
                         Err("silent for too long")
@@ -287,6 +310,11 @@ impl Connection<'_> {
                     tracing::error!(%space, next = head.next, "a phone shows a head that this server signed and doesn't have");
                     self.shared.showing_older.send_replace(true);
                     return Err("this server begins a new epoch");
+                }
+                ServerEffect::Attend { subject, writes } => {
+                    // The old seat first: nobody is counted twice.
+                    (self.seat, self.counted_at) = (None, None);
+                    self.seat = subject.map(|subject| self.shared.presence.enter(subject, writes));
                 }
                 ServerEffect::Close(reason) => return Err(reason),
             }
@@ -351,6 +379,15 @@ impl Connection<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Says how many look at the same thing.
+    async fn tell_count(&mut self) -> Result<(), End> {
+        self.counted_at = Some(Instant::now());
+        match self.seat.as_mut().and_then(Seat::news) {
+            Some(frame) => self.line.send(&frame).await,
+            None => Ok(()),
+        }
     }
 
     /// Sends the signed heads of all logs that grew since theirs were sent.

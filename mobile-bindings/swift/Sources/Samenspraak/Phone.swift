@@ -219,6 +219,11 @@ public actor Phone {
         try await typed { [wijk] in try await wijk.syncNow() }
     }
 
+    /// Has the system open the app for a sync while nobody looks at it, through `background`; nothing from then on asks for nothing.
+    public func setBackgroundSync(_ background: (any BackgroundSync)?) async throws(WijkError) {
+        try await typed { [wijk] in try wijk.setBackgroundSync(background: background) }
+    }
+
     /// Closes the folder in order; what is asked after it throws ``WijkError/Closed``.
     public func close() async throws(WijkError) {
         try await typed { [wijk] in try await wijk.end() }

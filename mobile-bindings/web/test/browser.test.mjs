@@ -1,0 +1,183 @@
+/** Promise: a browser does what every other phone does, with a real server, and its words survive whatever happens to a tab. */
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { until, world } from './support.mjs';
+
+const MOULD = { title: 'Schimmel in de slaapkamer', text: 'Al twee winters. De kinderen hoesten.' };
+
+test('words written offline survive a killed browser, arrive, are answered and are erased everywhere', async (t) => {
+  const { server, browser, address } = await world(t, { served: false });
+  const [residentCard] = server.cards('resident');
+  const [boardCard] = server.cards('board');
+
+  let amina = await browser('amina');
+  let tab = await amina.tab(address);
+  assert.deepEqual(await tab.evaluate(() => wijk.syncState()), { kind: 'notJoined' });
+  assert.equal(await tab.evaluate(() => wijk.me()), null);
+  await tab.evaluate((card) => wijk.join(card), residentCard);
+  const mine = await tab.evaluate((content) => wijk.contribute(content), MOULD);
+  assert.equal((await tab.evaluate(() => failure(wijk.syncNow()))).kind, 'offline');
+  await amina.kill();
+
+  amina = await browser('amina');
+  tab = await amina.tab(address);
+  const [kept] = await tab.evaluate(() => wijk.contributions());
+  assert.equal(kept.id, mine);
+  assert.deepEqual(kept.content, { ...MOULD, theme: 0, buurt: '' });
+  assert.deepEqual(kept.own, { kind: 'saved' });
+
+  await server.start();
+  await tab.evaluate(() => wijk.syncNow());
+  assert.equal((await tab.evaluate((id) => wijk.contribution(id), mine)).own.kind, 'arrived');
+  assert.deepEqual((await tab.evaluate(() => wijk.me())).roles, ['resident']);
+
+  const board = await (await browser('board')).tab(address);
+  await board.evaluate((card) => wijk.join(card), boardCard);
+  await board.evaluate(() => wijk.syncNow());
+  assert.deepEqual((await board.evaluate(() => wijk.contributions())).map((one) => one.id), [mine]);
+  await board.evaluate((id) => wijk.speak(id, 'support'), mine);
+  await board.evaluate((id) => wijk.decide({
+    about: [id], outcome: 'yes', reason: 'Het lekt.', answer: 'In maart komt de aannemer.', party: 'Woningcorporatie',
+  }), mine);
+  await board.evaluate(() => wijk.syncNow());
+  assert.equal((await board.evaluate((id) => wijk.contribution(id), mine)).voices.support, 1);
+
+  // It is told by itself: nobody asked this tab to sync.
+  await until('the answer', () => tab.evaluate(async (id) => {
+    const { steps } = await wijk.timeline(id);
+    return steps.some((step) => step.kind === 'decided' && step.decision.answer === 'In maart komt de aannemer.');
+  }, mine));
+  assert.ok(await tab.evaluate((id) => notices.some((notice) => notice.type === 'changed' && notice.ids.includes(id)), mine));
+  assert.equal((await tab.evaluate((id) => wijk.contribution(id), mine)).voices, null, 'exact numbers are for the board');
+
+  await tab.evaluate((id) => wijk.erase(id), mine);
+  assert.equal((await tab.evaluate((id) => failure(wijk.contribution(id)), mine)).kind, 'notFound');
+  await until('the board has it no more', () => board.evaluate(async () => (await wijk.contributionCount()) === 0));
+  await until('the erasure reached both devices', () => tab.evaluate(async (id) => {
+    await wijk.askErasure(id);
+    await wijk.syncNow();
+    const reach = await wijk.erasure(id);
+    return reach.kind === 'reached' && reach.confirmed >= 2;
+  }, mine));
+});
+
+test('two tabs have one writer, and the other goes on when its tab is closed or killed', async (t) => {
+  const { server, browser, address } = await world(t);
+  const [card] = server.cards('resident');
+  const phone = await browser();
+  const first = await phone.tab(address);
+  const second = await phone.tab(address);
+  await second.evaluate((card) => wijk.join(card), card);
+  const one = await first.evaluate((content) => wijk.contribute(content), MOULD);
+  assert.deepEqual((await second.evaluate(() => wijk.contributions())).map((item) => item.id), [one]);
+  await until('the other tab hears of it', () => second.evaluate((id) => notices.some((notice) => notice.ids?.includes(id)), one));
+
+  await first.close();
+  const two = await second.evaluate(() => wijk.contribute({ title: 'Twee', text: 'De andere tab is dicht.' }));
+  const third = await phone.tab(address);
+  assert.deepEqual(new Set((await third.evaluate(() => wijk.contributions())).map((item) => item.id)), new Set([one, two]));
+
+  // A tab that crashes says nothing.
+  const crash = await phone.context.newCDPSession(second);
+  await crash.send('Page.crash').catch(() => {});
+  const three = await third.evaluate(() => wijk.contribute({ title: 'Drie', text: 'De andere tab is gecrasht.' }));
+  assert.equal((await third.evaluate(() => wijk.contributions())).length, 3);
+  await third.evaluate(() => wijk.syncNow());
+  assert.equal((await third.evaluate((id) => wijk.contribution(id), three)).own.kind, 'arrived');
+});
+
+test('what stops the core is kept aside, the core runs again, and nothing else is lost', async (t) => {
+  const { server, browser, address } = await world(t);
+  const [card] = server.cards('resident');
+  const tab = await (await browser()).tab(address);
+  await tab.evaluate((card) => wijk.join(card), card);
+  const mine = await tab.evaluate((content) => wijk.contribute(content), MOULD);
+  const trapped = await tab.evaluate(() => failure(wijk.want({ kind: 'trap', on: 'ask' })));
+  assert.equal(trapped.kind, 'stopped');
+  assert.deepEqual((await tab.evaluate(() => wijk.contributions())).map((item) => item.id), [mine], 'the core runs again');
+  const [aside] = await tab.evaluate(() => notices.filter((notice) => notice.type === 'quarantined'));
+  assert.equal(aside.quarantined.what, 'ask');
+  assert.equal((await tab.evaluate(() => failure(wijk.want({ kind: 'trap', on: 'ask' })))).kind, 'quarantined', 'it is not tried again');
+  await tab.evaluate(() => wijk.contribute({ title: 'Verder', text: 'Het gaat gewoon door.' }));
+});
+
+test('a frame that stops the core is not taken again, and what is written here goes on', async (t) => {
+  const { server, browser, address } = await world(t, { served: false });
+  const [card] = server.cards('resident');
+  const tab = await (await browser()).tab(address);
+  await tab.evaluate((card) => wijk.join(card), card);
+  await tab.evaluate(() => wijk.want({ kind: 'trap', on: 'frame' }));
+  await server.start();
+  const stopped = tab.evaluate(() => failure(wijk.syncNow()));
+  const aside = await until('a frame is kept aside', () => tab.evaluate(() => notices.find((notice) => notice.type === 'quarantined')));
+  assert.equal(aside.quarantined.what, 'frame');
+  // Asked again of the worker that runs now, which meets the same frame: what the server says first is the same each time.
+  assert.equal((await stopped).kind, 'offline');
+  const id = await tab.evaluate((content) => wijk.contribute(content), MOULD);
+  assert.deepEqual((await tab.evaluate((id) => wijk.contribution(id), id)).own, { kind: 'saved' });
+  const state = await tab.evaluate(() => wijk.syncState());
+  assert.equal(state.kind, 'offline');
+  assert.ok(state.nextTryMs > Date.now() + 30_000, 'the same is not tried for ever');
+});
+
+test('a full storage refuses what does not fit, keeps what was there, and goes on when there is room', async (t) => {
+  const { server, browser, address } = await world(t);
+  const [card] = server.cards('resident');
+  const phone = await browser();
+  const tab = await phone.tab(address);
+  await tab.evaluate((card) => wijk.join(card), card);
+  const mine = await tab.evaluate((content) => wijk.contribute(content), MOULD);
+  await tab.evaluate(() => wijk.syncNow());
+  const devtools = await phone.context.newCDPSession(tab);
+  const used = (await devtools.send('Storage.getUsageAndQuota', { origin: address })).usage;
+  await devtools.send('Storage.overrideQuotaForOrigin', { origin: address, quotaSize: used });
+  const refused = await until('the storage is full', () => tab.evaluate(
+    () => failure(wijk.contribute({ title: 'Te veel', text: 'x'.repeat(10_000) })),
+  ));
+  assert.deepEqual(refused, { kind: 'noSpace' });
+  const before = await tab.evaluate(() => wijk.contributionCount());
+  assert.equal((await tab.evaluate((id) => wijk.contribution(id), mine)).content.title, MOULD.title);
+  await devtools.send('Storage.overrideQuotaForOrigin', { origin: address });
+  await tab.evaluate(() => wijk.contribute({ title: 'Weer ruimte', text: 'Nu past het.' }));
+  assert.equal(await tab.evaluate(() => wijk.contributionCount()), before + 1);
+  await tab.evaluate(() => wijk.syncNow());
+});
+
+test('a record that was changed or is missing is named, and nothing is opened or written over it', async (t) => {
+  const { browser, address } = await world(t, { served: false });
+  const tab = await (await browser()).tab(address);
+  await tab.evaluate(() => wijk.close());
+  const openAfter = (change) => tab.evaluate(async (change) => {
+    const name = `damaged-${change}`;
+    const fresh = await openWijk({ name });
+    await fresh.close();
+    const database = await new Promise((well, badly) => {
+      const opening = indexedDB.open(`samenspraak/${name}`);
+      opening.onsuccess = () => well(opening.result);
+      opening.onerror = () => badly(opening.error);
+    });
+    const writing = database.transaction(['meta', 'pages', 'journal'], 'readwrite');
+    const meta = writing.objectStore('meta');
+    if (change === 'key') meta.delete('key');
+    if (change === 'head') meta.delete('head');
+    if (change === 'byte') {
+      for (const store of ['pages', 'journal']) {
+        const reading = writing.objectStore(store).openCursor();
+        reading.onsuccess = () => {
+          const cursor = reading.result;
+          if (!cursor) return;
+          const bytes = cursor.value;
+          bytes[bytes.length - 1] ^= 1;
+          cursor.update(bytes);
+          cursor.continue();
+        };
+      }
+    }
+    await new Promise((well) => (writing.oncomplete = well));
+    database.close();
+    return failure(openWijk({ name }));
+  }, change);
+  assert.equal((await openAfter('key')).kind, 'key');
+  assert.equal((await openAfter('byte')).kind, 'damaged');
+  assert.equal((await openAfter('head')).kind, 'damaged');
+});
