@@ -20,6 +20,7 @@ pub mod moderate;
 pub mod own;
 pub mod people;
 pub mod poll;
+mod presence;
 mod read;
 mod rewrite;
 mod sync;
@@ -38,6 +39,7 @@ pub use joined::Joined;
 pub use moderate::ModerateCommand;
 pub use people::PeopleCommand;
 pub use poll::PollCommand;
+pub use presence::Present;
 pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, OwnState};
 
 use crate::model::{SpaceId, SubjectId};
@@ -69,6 +71,14 @@ pub enum Event {
     Frame(Vec<u8>),
     /// The connection is gone.
     Disconnected,
+    /// The person at this device looks at something in the space `open`, such as the notes of a meeting, or at nothing any more.
+    /// Others there hear how many look and write, never who; it is stored nowhere.
+    Attend {
+        /// What.
+        subject: Option<SubjectId>,
+        /// Whether the person writes there.
+        writes: bool,
+    },
     /// A scrub of the store ended: what this phone had erased is in none of its files now.
     Scrubbed,
     /// A commit is flushed.
@@ -137,6 +147,7 @@ pub struct App {
     unreadable: bool,
     /// Nothing is written unasked.
     holds_duties: bool,
+    presence: presence::Presence,
 }
 
 /// What is done when a commit is flushed.
@@ -188,6 +199,7 @@ impl App {
             asked_to_wait_ms: 0,
             unreadable: false,
             holds_duties: false,
+            presence: presence::Presence::default(),
         })
     }
 
@@ -277,6 +289,7 @@ impl App {
             Event::Connected => {}
             Event::Frame(bytes) => self.frame(&bytes, effects),
             Event::Disconnected => self.disconnected(now, effects),
+            Event::Attend { subject, writes } => self.attend(subject, writes, effects),
             Event::Scrubbed => self.settle(effects),
             Event::Stored { .. } | Event::StoreFailed { .. } => {}
         }

@@ -7,13 +7,21 @@
 
 pub mod asks;
 #[cfg(feature = "native")]
+mod circles;
+#[cfg(feature = "native")]
 mod commands;
 mod error;
+#[cfg(feature = "native")]
+mod held;
 pub mod looks;
+#[cfg(feature = "native")]
+mod moderation;
 #[cfg(feature = "native")]
 mod network;
 #[cfg(feature = "native")]
 mod platform;
+#[cfg(feature = "native")]
+mod polls;
 #[cfg(feature = "native")]
 mod runtime;
 mod surface;
@@ -24,9 +32,15 @@ mod views;
 #[cfg(feature = "native")]
 mod wijk;
 
+#[cfg(feature = "native")]
+pub use circles::CircleMember;
 pub use error::WijkError;
 #[cfg(feature = "native")]
-pub use platform::{ConnectionError, Connector, KeyVault, KeyVaultError, Listener};
+pub use moderation::{ErasureSignature, GroundedErasure, Notice, Ruled, Ruling};
+#[cfg(feature = "native")]
+pub use platform::{BackgroundSync, ConnectionError, Connector, KeyVault, KeyVaultError, Listener};
+#[cfg(feature = "native")]
+pub use polls::{Ballot, Poll, PollCount};
 pub use surface::*;
 #[cfg(feature = "native")]
 pub use wijk::{Wijk, open_wijk};

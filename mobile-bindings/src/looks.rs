@@ -4,7 +4,7 @@ use samenspraak_core::app::{App, Joined};
 use samenspraak_core::model::{Role as CoreRole, SpaceId, SubjectId};
 use samenspraak_core::seal::ReceiptSecret;
 
-use crate::{Contribution, Erasure, Me, Meeting, OwnSealed, SealedStory, Step, Timeline, WijkError};
+use crate::{Contribution, Erasure, Me, Meeting, OwnSealed, Present, SealedStory, Step, Timeline, WijkError};
 
 /// Contributions that are given at once: a long screen, and some 40 ms on an old phone.
 pub const PAGE_MAX: u32 = 1000;
@@ -20,7 +20,7 @@ pub fn subject(id: &str) -> Seen<SubjectId> {
     SubjectId::from_hex(id).ok_or_else(|| WijkError::invalid(format!("{id:?} is no id: 32 hexadecimal digits")))
 }
 
-fn joined(app: &mut App) -> Seen<&mut Joined> {
+pub(crate) fn joined(app: &mut App) -> Seen<&mut Joined> {
     app.joined_mut().ok_or(WijkError::NotJoined)
 }
 
@@ -100,6 +100,14 @@ pub fn meetings(app: &mut App) -> Seen<Vec<Meeting>> {
 pub fn meeting(app: &mut App, id: &str) -> Seen<Meeting> {
     let found = joined(app)?.meeting(subject(id)?)?;
     found.map(Into::into).ok_or_else(|| none("meeting", id))
+}
+
+/// Others who look at this now; nothing without a line to the server, or when this device doesn't say that it looks.
+///
+/// # Errors
+/// When the id is none.
+pub fn present(app: &App, id: &str) -> Seen<Option<Present>> {
+    Ok(app.present(subject(id)?).map(Into::into))
 }
 
 /// Own sealed stories.

@@ -78,6 +78,15 @@ impl From<uniffi::UnexpectedUniFFICallbackError> for ConnectionError {
     }
 }
 
+/// Has the platform open the app for a sync while nobody looks at it: WorkManager on Android, BGTaskScheduler on iOS. The app that
+/// is woken opens the wijk, calls [`Wijk::sync_now`](crate::Wijk::sync_now) and ends it.
+#[uniffi::export(with_foreign)]
+pub trait BackgroundSync: Send + Sync {
+    /// Wake the app once there is a network, not before this time, in milliseconds since 1970: soon when own words wait here, in
+    /// some hours to hear what others answered. Takes the place of what was asked for before.
+    fn wake(&self, not_before_ms: u64) -> Result<(), WijkError>;
+}
+
 /// Hears what changes. One call at a time, in order; while one lasts, further changes are collected.
 #[uniffi::export(with_foreign)]
 pub trait Listener: Send + Sync {

@@ -1,7 +1,9 @@
 //! Views: what is here, looked at without waiting for the network. Each is a copy of this moment; [`Listener`](crate::Listener)
 //! tells when to look again.
 
-use crate::{Contribution, Erasure, Me, Meeting, OwnSealed, SealedStory, SyncState, Timeline, Wijk, WijkError, looks};
+use crate::{
+    Contribution, Erasure, Me, Meeting, OwnSealed, Present, SealedStory, SyncState, Timeline, Wijk, WijkError, looks,
+};
 
 #[uniffi::export]
 impl Wijk {
@@ -39,6 +41,12 @@ impl Wijk {
     /// One meeting with its notes.
     pub async fn meeting(&self, id: String) -> Result<Meeting, WijkError> {
         self.look(move |app| looks::meeting(app, &id)).await
+    }
+
+    /// Others who look at this now: numbers, never who. Nothing without a line to the server, or when this device doesn't say that it
+    /// looks ([`Wijk::attend`]).
+    pub async fn present(&self, id: String) -> Result<Option<Present>, WijkError> {
+        self.glance(move |app| looks::present(app, &id)).await
     }
 
     /// Own sealed stories, with what was answered.

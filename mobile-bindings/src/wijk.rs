@@ -13,18 +13,24 @@ use samenspraak_core::model::SubjectId;
 use samenspraak_core::store::disk::{DiskOptions, DiskStore};
 use samenspraak_core::store::keys::first_rows;
 use samenspraak_core::store::{SealedStore, Store};
-use samenspraak_driver::{Driver, News, Request, Rhythm, SILENCE_MAX, SyncError, ask_wijk, entropy, scrub};
+use samenspraak_driver::{Driver, News, Request, Rhythm, SILENCE_MAX, SyncError, ask_wijk, entropy, now, scrub};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::held::{Held, LetGo};
 use crate::network::Platform;
 use crate::runtime::{blocking, runtime, spawn};
 use crate::vault::AppVault;
-use crate::{Connector, KeyVault, Listener, SyncState, WijkError};
+use crate::{BackgroundSync, Connector, KeyVault, Listener, SyncState, WijkError, looks};
 
 /// Requests that may wait to be taken; more callers wait for their turn.
 const REQUESTS_MAX: usize = 64;
 /// The name of the store's key in the app's vault.
 const KEY_NAME: &str = "phone";
+/// How long after everything was said and heard an app that nobody opens asks again what others answered: a few times a day, which
+/// is a few hundred bytes each.
+const HEAR_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
+/// How long is waited at the end of a process for an app whose callback doesn't return; the line's own goodbye takes less.
+const LET_GO_MAX: Duration = Duration::from_secs(5);
 /// An app that is open follows its server all the time; whether it is open says [`Wijk::set_network`].
 const RHYTHM: Rhythm = Rhythm { awake: None, rest: Duration::from_secs(60), silence: SILENCE_MAX };
 
@@ -39,6 +45,15 @@ pub struct Wijk {
     /// Gone once it has ended: languages that collect garbage may keep this object long after that, and an app's connector holds
     /// threads of its own.
     connector: Mutex<Option<Arc<dyn Connector>>>,
+    /// Closed when nothing of the app's is held any more.
+    let_go: Arc<LetGo>,
+}
+
+/// Who wakes the app while nobody looks at it, if anybody does, and how often that was said.
+#[derive(Default)]
+struct Background {
+    app: Option<Arc<dyn BackgroundSync>>,
+    said: u64,
 }
 
 /// What is done with the app, on its own task.
@@ -48,6 +63,7 @@ type Look = Box<dyn FnOnce(&mut App) + Send>;
 struct Shown {
     state: Mutex<SyncState>,
     changed: Mutex<BTreeSet<SubjectId>>,
+    background: Mutex<Background>,
     /// Grows with everything there is to tell; the teller waits for it.
     news: watch::Sender<u64>,
 }
@@ -75,12 +91,14 @@ pub async fn open_wijk(
         false => SyncState::NotJoined,
     };
     let (news, told) = watch::channel(0);
-    let shown = Arc::new(Shown { state: Mutex::new(state), changed: Mutex::default(), news });
+    let shown =
+        Arc::new(Shown { state: Mutex::new(state), changed: Mutex::default(), background: Mutex::default(), news });
     let (requests, queue) = mpsc::channel(REQUESTS_MAX);
     let (ending, ended) = watch::channel(false);
-    if let Some(listener) = listener {
-        spawn(tell(Arc::clone(&shown), listener, told, ended.clone()))?;
-    }
+    let let_go = Arc::new(LetGo::default());
+    let connector: Arc<dyn Connector> = Held::new(connector, &let_go);
+    let listener = listener.map(|listener| -> Arc<dyn Listener> { Held::new(listener, &let_go) });
+    spawn(tell(Arc::clone(&shown), listener, told, ended.clone()))?;
     let (platform, noting) = (Platform(Arc::clone(&connector)), Arc::clone(&shown));
     spawn(async move {
         let Opened { driver, disk, rows } = opened;
@@ -91,10 +109,11 @@ pub async fn open_wijk(
             let _ = disk.close();
         });
         let _ = closed.await;
+        drop(platform);
         ending.send_replace(true);
     })?;
     let connector = Mutex::new(Some(connector));
-    let wijk = Arc::new(Wijk { requests: Mutex::new(Some(requests)), ended, shown, connector });
+    let wijk = Arc::new(Wijk { requests: Mutex::new(Some(requests)), ended, shown, connector, let_go });
     if !network {
         wijk.send(Request::Network(false)).await?;
     }
@@ -128,6 +147,11 @@ impl Opened {
 }
 
 impl Shown {
+    fn background(&self) -> (Option<Arc<dyn BackgroundSync>>, u64) {
+        let background = lock(&self.background);
+        (background.app.clone(), background.said)
+    }
+
     fn set(&self, state: SyncState) {
         *lock(&self.state) = state;
         self.news.send_modify(|count| *count += 1);
@@ -161,11 +185,11 @@ impl Shown {
 /// Tells the app, one call at a time. What it throws is its own affair: it hears of the next thing all the same.
 async fn tell(
     shown: Arc<Shown>,
-    listener: Arc<dyn Listener>,
+    listener: Option<Arc<dyn Listener>>,
     mut told: watch::Receiver<u64>,
     mut ended: watch::Receiver<bool>,
 ) {
-    let mut last = lock(&shown.state).clone();
+    let (mut last, mut last_said) = (lock(&shown.state).clone(), 0);
     loop {
         tokio::select! {
             changed = told.changed() => if changed.is_err() { return },
@@ -173,11 +197,17 @@ async fn tell(
         }
         let ids: Vec<String> = std::mem::take(&mut *lock(&shown.changed)).iter().map(ToString::to_string).collect();
         let state = lock(&shown.state).clone();
+        let (waking, said) = shown.background();
+        let wake_at = if state != last || said != last_said { wake_at(&state) } else { None };
         let state = (state != last).then_some(state);
-        last = state.clone().unwrap_or(last);
-        let calling = Arc::clone(&listener);
+        (last, last_said) = (state.clone().unwrap_or(last), said);
+        let calling = listener.clone();
         // On a thread of its own: an app may block in it, or ask this very wijk.
         let called = tokio::task::spawn_blocking(move || {
+            if let (Some(waking), Some(at)) = (waking, wake_at) {
+                let _ = waking.wake(at);
+            }
+            let Some(calling) = calling else { return };
             if !ids.is_empty() {
                 let _ = calling.changed(ids);
             }
@@ -186,6 +216,15 @@ async fn tell(
             }
         });
         let _ = called.await;
+    }
+}
+
+/// When an app that nobody opens should sync: nothing where that changes nothing, or a sync is under way.
+fn wake_at(state: &SyncState) -> Option<u64> {
+    match state {
+        SyncState::UpToDate => Some(now().0.saturating_add(u64::try_from(HEAR_AGAIN.as_millis()).unwrap_or(u64::MAX))),
+        SyncState::Offline { refused: false, next_try_ms, .. } => Some(*next_try_ms),
+        SyncState::Offline { .. } | SyncState::NotJoined | SyncState::Syncing => None,
     }
 }
 
@@ -245,6 +284,13 @@ impl Wijk {
 
 #[uniffi::export]
 impl Wijk {
+    /// Says that the person looks at this now, such as the notes of a meeting, and whether the person writes there; nothing: at
+    /// nothing any more. Others who look at it hear how many do, never who; it is kept nowhere. See [`Wijk::present`].
+    pub async fn attend(&self, id: Option<String>, writes: bool) -> Result<(), WijkError> {
+        let subject = id.map(|id| looks::subject(&id)).transpose()?;
+        self.send(Request::Attend(subject, writes)).await
+    }
+
     /// Says whether there is a network, as far as the platform knows. Without one nothing is tried; with a new one at once. An app
     /// that goes to the background says that there is none, once its last sync is done.
     pub async fn set_network(&self, available: bool) -> Result<(), WijkError> {
@@ -257,6 +303,19 @@ impl Wijk {
         let (done, is_done) = oneshot::channel();
         self.send(Request::CatchUp(done)).await?;
         Ok(is_done.await.map_err(|_| WijkError::Closed)??)
+    }
+
+    /// Says who wakes the app for a sync while nobody looks at it, or that nobody does. Called at once with how things are, and then
+    /// whenever that changes, like a [`Listener`] and never beside one.
+    pub fn set_background_sync(&self, background: Option<Arc<dyn BackgroundSync>>) -> Result<(), WijkError> {
+        if lock(&self.requests).is_none() {
+            return Err(WijkError::Closed);
+        }
+        let app = background.map(|app| -> Arc<dyn BackgroundSync> { Held::new(app, &self.let_go) });
+        let said = lock(&self.shown.background).said + 1;
+        *lock(&self.shown.background) = Background { app, said };
+        self.shown.news.send_modify(|count| *count += 1);
+        Ok(())
     }
 
     /// Asks a server which wijk it serves: for people who type a card's letters instead of scanning its code.
@@ -275,6 +334,21 @@ impl Wijk {
         // When the task was broken off it can't say so; it has ended all the same.
         let _ = ended.wait_for(|ended| *ended).await;
         drop(lock(&self.connector).take());
+        lock(&self.shown.background).app = None;
         Ok(())
+    }
+
+    /// Ends like [`Wijk::end`] and holds the caller until nothing here calls the app any more, at most some seconds: for what runs
+    /// while a process or an interpreter is being taken down. Never from a callback, nor on a thread that has a screen to draw.
+    pub fn end_blocking(self: Arc<Self>) -> Result<(), WijkError> {
+        let (done, is_done) = std::sync::mpsc::channel();
+        spawn(async move {
+            let _ = self.end().await;
+            let let_go = Arc::clone(&self.let_go);
+            drop(self);
+            let _ = tokio::time::timeout(LET_GO_MAX, let_go.closed()).await;
+            let _ = done.send(());
+        })?;
+        is_done.recv().map_err(|_| WijkError::unexpected("the runtime has ended"))
     }
 }

@@ -7,8 +7,11 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { brotliCompressSync } from 'node:zlib';
 
-/** What all of it may weigh, packed with brotli: with this a page on a slow phone line (1.6 Mbit/s) has the core in 2.5 seconds. */
-const BYTES_MAX = 500_000;
+/**
+ * What all of it may weigh, packed with brotli. The goal is 500,000, with which a page on a slow phone line (1.6 Mbit/s) has the core in
+ * 2.5 seconds; it is not reached (decision 0018), and it may not get worse.
+ */
+const BYTES_MAX = 625_000;
 /**
  * What the module may use, one by one: `--all-features` makes modules that no browser loads yet. All of these are in every browser
  * since 2022.

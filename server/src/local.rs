@@ -59,6 +59,8 @@ pub fn sync_on(phone: &mut Driver, server: &mut Server, day: u32) -> Result<(), 
                     ServerEffect::WentBack(space, head) => {
                         tracing::warn!(%space, next = head.next, "this device knows more than this server's log shows");
                     }
+                    // There is nobody else.
+                    ServerEffect::Attend { .. } => {}
                     ServerEffect::Close(_) => down.push_back(Frame::Bye.encode()),
                 }
             }

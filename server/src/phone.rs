@@ -182,6 +182,9 @@ pub enum NotesAction {
     Show {
         /// Its id, or the beginning of it.
         id: String,
+        /// The heads of its document too: equal on phones whose notes are made of the same changes.
+        #[arg(long)]
+        heads: bool,
     },
     /// Add an item to the agenda.
     AddItem {
@@ -349,9 +352,9 @@ fn notes(phone: &mut Driver, action: NotesAction) -> Result<(), ProgramError> {
             let reply = phone.command(Command::NewMeeting { title, agenda: items })?;
             return print::saved(phone, &reply);
         }
-        NotesAction::Show { id } => {
+        NotesAction::Show { id, heads } => {
             let subject = meeting(phone, &id)?;
-            return print::meeting(phone, subject);
+            return print::meeting(phone, subject, heads);
         }
         NotesAction::Rewrite { id, item, text, title } => {
             let subject = meeting(phone, &id)?;

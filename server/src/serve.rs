@@ -1,4 +1,4 @@
-//! `serve`: the running server. It answers phones as soon as they can read; the rest opens `behind`.
+//! `serve`: the running server. It greets phones at once and answers them as soon as they can read; the rest opens `behind`.
 //!
 //! One writer admits and flushes; each connection reads pieces of the log itself; the board's own device syncs over loopback like
 //! any phone. `listen` lets connections in, `guests` and `quota` bound them, `health` says how all of it is. Must never decide what
@@ -13,6 +13,8 @@ pub mod limits;
 mod line;
 mod listen;
 mod metrics;
+mod opened;
+mod presence;
 mod quota;
 pub(crate) mod requests;
 mod signals;
@@ -54,6 +56,8 @@ use guests::{Full, Guest, Guests};
 use limits::Limits;
 use listen::Door;
 use metrics::Metrics;
+use opened::{Opened, Opening};
+use presence::Presence;
 use quota::Quotas;
 use requests::{Caller, RequestId, no_place};
 use signals::Stop;
@@ -71,14 +75,15 @@ const BOARD_LAST: Duration = Duration::from_secs(3);
 /// What all connections share.
 pub struct Shared {
     wijk: WijkId,
-    certificate: ServerCertificate,
-    feed: Arc<Feed>,
-    writer: Writer,
+    /// Of the epoch that the keys at hand are of; where the store is in another one, what greets is not what serves.
+    expected: ServerCertificate,
+    opening: Opening,
     folder: PathBuf,
     limits: Limits,
     guests: Arc<Guests>,
     quotas: Arc<Quotas>,
     metrics: Arc<Metrics>,
+    presence: Arc<Presence>,
     tls: Option<Arc<Tls>>,
     stopping: watch::Receiver<bool>,
     /// A phone showed that this server's log went back in time.
@@ -119,41 +124,26 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     let (stop, stopping) = watch::channel(false);
     let local = format!("http://{}", listeners.local);
 
-    // Then only what phones read. All else is opened behind, beside the first of them.
-    let store = Arc::new(folder.server_store()?);
-    steps.done("store");
-    let ready = epoch::make_ready(folder, &store)?;
-    steps.done("members");
-    let shown_card = if show_card { wijk::unused_card(folder, &ready.members)? } else { None };
+    // Then phones are greeted, which takes a key; what they say next waits for the store.
     let is_refilling = epoch::refilling(folder.path())?.is_some();
-    let (wijk, certificate) = (folder.wijk()?, ready.keys.certificate(folder.wijk()?));
-    let certificate_epoch = certificate.epoch;
-    let metrics = Arc::new(Metrics::default());
-    metrics.opened(&store.opened());
-    let reader = || ready.keys.reader(wijk, store.rows());
-    // What is packed was hardly ever asked for lately, and a whole log would fill the memory that is kept for what is.
-    let packed = reader().over(store.uncached());
-    let segments = Arc::new(Segments::open(folder.path(), wijk, packed, store.uncached()));
-    let packer = Arc::new(Packer::start(Arc::clone(&segments))?);
-    let feed = Arc::new(Feed::new(wijk, reader(), ready.keys.signer(wijk), segments));
-    let beside = (Arc::clone(&feed), Arc::clone(&packer), Arc::clone(&metrics));
-    let writer = Writer::start(ready, folder, Arc::clone(&store), beside)?;
+    let wijk = folder.wijk()?;
     let (failed, mut failures) = mpsc::unbounded_channel();
+    let (showing_older, mut shown_older) = watch::channel(false);
+    let opening = Opening::default();
     let board = match is_refilling {
-        false => Board::start(folder, local.clone(), stopping.clone(), writer.opened(), failed.clone())?,
+        false => Board::start(folder, local.clone(), stopping.clone(), opening.writing(), failed.clone())?,
         true => Board::waiting(stopping.clone()),
     };
-    let (showing_older, mut shown_older) = watch::channel(false);
     let shared = Arc::new(Shared {
         wijk,
-        certificate,
-        feed,
-        writer,
+        expected: folder.keys()?.certificate(wijk),
+        opening,
         folder: folder.path().to_owned(),
         limits: settings.limits.clone(),
         guests: Arc::new(Guests::new(&settings.limits, settings.proxies.clone())),
         quotas: Arc::new(Quotas::new(settings.limits.clone())),
-        metrics,
+        metrics: Arc::new(Metrics::default()),
+        presence: Arc::default(),
         tls,
         stopping: stopping.clone(),
         showing_older,
@@ -161,7 +151,28 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     });
     let address = listeners.address;
     listeners.serve(&shared);
-    steps.done("listening");
+    steps.done("greeting");
+
+    // Then only what phones read. All else is opened behind, beside the first of them.
+    let store = Arc::new(tokio::task::block_in_place(|| folder.server_store())?);
+    steps.done("store");
+    let ready = tokio::task::block_in_place(|| epoch::make_ready(folder, &store))?;
+    steps.done("members");
+    let shown_card = if show_card { wijk::unused_card(folder, &ready.members)? } else { None };
+    let certificate = ready.keys.certificate(wijk);
+    let certificate_epoch = certificate.epoch;
+    shared.metrics.opened(&store.opened());
+    let reader = || ready.keys.reader(wijk, store.rows());
+    // What is packed was hardly ever asked for lately, and a whole log would fill the memory that is kept for what is.
+    let packed = reader().over(store.uncached());
+    let segments = Arc::new(Segments::open(folder.path(), wijk, packed, store.uncached()));
+    let packer = Arc::new(Packer::start(Arc::clone(&segments))?);
+    let feed = Arc::new(Feed::new(wijk, reader(), ready.keys.signer(wijk), segments));
+    let beside = (Arc::clone(&feed), Arc::clone(&packer), Arc::clone(&shared.metrics));
+    let writer = Writer::start(ready, folder, Arc::clone(&store), beside)?;
+    shared.opening.done(Opened { certificate, feed, writer });
+    let opened = shared.opening.wait().await;
+    steps.done("reading");
     steps.say("phones are answered");
     folder.set_serving(Some(&local))?;
     signals::ready();
@@ -196,7 +207,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
             epoch::set_refilling(folder.path(), Why::WentBack)?;
             epoch::ask(folder.path(), Why::WentBack)?;
         }
-        () = shared.writer.failed() => tracing::error!("stopping: the store failed"),
+        () = opened.writer.failed() => tracing::error!("stopping: the store failed"),
         Some(error) = failures.recv() => {
             tracing::error!(error = error.line(), "stopping: what is done behind a start failed");
             failure = Some(error);
@@ -221,7 +232,7 @@ async fn run_once(folder: &mut Folder, settings: &Settings, show_card: bool) -> 
     let _ = tokio::time::timeout(BEHIND_LAST, behind).await;
     shared.board.stop().await;
     // What the writer says is why the others fail.
-    failure = shared.writer.stop().await.or(failure);
+    failure = opened.writer.stop().await.or(failure);
     tokio::task::block_in_place(|| packer.stop());
     folder.set_serving(None)?;
     if let Some(error) = failure.or_else(|| failures.try_recv().ok()) {
@@ -297,7 +308,7 @@ impl Listeners {
 
 /// The board's device lets go of erased words as soon as phones do, also while it rests.
 async fn erase_on_board(shared: Arc<Shared>) {
-    let mut erasures = shared.feed.erasures();
+    let mut erasures = shared.opening.wait().await.feed.erasures();
     while erasures.changed().await.is_ok() {
         shared.board.catch_up().await;
     }
@@ -308,7 +319,7 @@ async fn release_every(hold: Duration, shared: Arc<Shared>) {
     let mut due = tokio::time::interval(hold.max(Duration::from_millis(100)));
     loop {
         due.tick().await;
-        shared.writer.release().await;
+        shared.opening.wait().await.writer.release().await;
     }
 }
 

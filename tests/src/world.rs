@@ -13,7 +13,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use samenspraak_core::app::{Command, CommandError, Event, Reply, Timestamp};
 use samenspraak_core::entry::sign::Key;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
-use samenspraak_core::model::{AreaCode, Directory, Role, SpaceId, Theme, WijkId};
+use samenspraak_core::model::{AreaCode, Directory, Role, SpaceId, SubjectId, Theme, WijkId};
 use samenspraak_core::store::log::LogHead;
 use samenspraak_core::store::{Batch, MemoryStore, Store, StoreError, Table};
 use samenspraak_core::sync::segment;
@@ -61,6 +61,10 @@ pub struct World {
     pub packs: bool,
     /// Heads that phones showed the server, which it had signed and didn't have.
     pub went_back: Vec<(SpaceId, LogHead)>,
+    /// What phones said that they look at, and whether they write there.
+    pub attended: Vec<(Option<SubjectId>, bool)>,
+    /// How many look at anything, and write, as this server says.
+    pub present: (u64, u64),
 }
 
 /// A directory for tests.
@@ -116,6 +120,8 @@ impl World {
             said,
             server_failed: false,
             went_back: Vec::new(),
+            attended: Vec::new(),
+            present: (0, 0),
             packs: false,
         };
         world.sync_root();
@@ -151,6 +157,8 @@ impl World {
             server_failed: false,
             packs: self.packs,
             went_back: Vec::new(),
+            attended: Vec::new(),
+            present: (0, 0),
         }
     }
 
@@ -364,6 +372,11 @@ impl World {
                     },
                     ServerEffect::Follow(space, head) => drop(followed.insert(space, head)),
                     ServerEffect::WentBack(space, head) => self.went_back.push((space, head)),
+                    ServerEffect::Attend { subject, writes } => {
+                        self.attended.push((subject, writes));
+                        let (present, writing) = self.present;
+                        down.extend(subject.map(|subject| Frame::Attending { subject, present, writing }.encode()));
+                    }
                     ServerEffect::Close(_) => down.push(Frame::Bye.encode()),
                 }
             }

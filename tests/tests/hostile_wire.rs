@@ -224,7 +224,7 @@ fn a_server_that_hears_mutated_frames_takes_nothing_false_and_syncs_on() {
                     ServerEffect::Confirm(said) => {
                         world.server_mut().confirm(&[said]).unwrap();
                     }
-                    ServerEffect::Send(_) | ServerEffect::Follow(..) => {}
+                    ServerEffect::Send(_) | ServerEffect::Follow(..) | ServerEffect::Attend { .. } => {}
                     ServerEffect::WentBack(space, head) => panic!("nobody showed {head:?} of {space}"),
                 }
             }

@@ -103,6 +103,8 @@ pub struct MeetingItem {
     pub subject: SubjectId,
     /// Its notes.
     pub text: MeetingText,
+    /// The heads of its document, sorted: equal on two devices when their notes are made of the same changes.
+    pub heads: Vec<automerge::ChangeHash>,
     /// How far own edits got, if there are any.
     pub own: Option<OwnState>,
     /// Why it is hidden from everybody else; only ever something on one's own.
@@ -261,9 +263,12 @@ impl Joined {
         }
         let Some(doc) = self.document(subject)? else { return Ok(None) };
         let text = meeting::read(doc);
+        let mut heads = doc.get_heads();
+        heads.sort_unstable();
         Ok(Some(MeetingItem {
             subject,
             text,
+            heads,
             own: self.own_state(subject)?,
             hidden: self.hidden(subject),
             replaces: self.view.document(subject).and_then(|(_, facts)| facts.replaces),

@@ -46,6 +46,7 @@ impl App {
             let (session, frames) = answered.map_err(|_| SessionError::NotNow)??;
             joined.session = Some(session);
             self.failed_connects = 0;
+            self.presence.begin();
             effects.extend(frames.iter().map(|frame| Effect::Send(frame.encode())));
             self.speak_of_erasures(effects);
             return Ok(());
@@ -99,7 +100,12 @@ impl App {
             }
             Frame::Confirmed { space, next } => self.confirmed(space, next, effects),
             Frame::Erased { space, subject, reach } => self.reached(space, subject, reach, effects),
+            Frame::Attending { subject, present, writing } => {
+                self.attending(subject, present, writing, effects);
+                Ok(())
+            }
             Frame::Hello { .. }
+            | Frame::Attend { .. }
             | Frame::Confirm { .. }
             | Frame::AskErased { .. }
             | Frame::Prove { .. }
@@ -274,13 +280,16 @@ impl App {
         // What is owed to closed spaces goes on the same connection.
         let owes = joined.duties_due && !self.holds_duties;
         if !owes && self.storing.is_none() && self.waiting.is_empty() && session.is_settled(&joined.replica) {
-            effects.push(Effect::Settled { refusal: session.refusal() });
+            let refusal = session.refusal();
+            self.say_presence(effects);
+            effects.push(Effect::Settled { refusal });
         }
     }
 
     pub(super) fn disconnected(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some(joined) = &mut self.joined else { return };
         joined.session = None;
+        effects.extend(self.presence.lost().map(|subject| Effect::Changed(BTreeSet::from([subject]))));
         self.failed_connects = self.failed_connects.saturating_add(1);
         let wait = backoff_ms(self.failed_connects, joined.key.id().as_bytes());
         // Later by as much as the backoff spreads: all who were asked to wait would else come at the same moment.

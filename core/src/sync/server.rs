@@ -27,7 +27,7 @@ use crate::gate::limits::{
     BATCH_ENTRIES_MAX, ENTRY_ENVELOPE_BYTES, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, RELAYED_BYTES_MAX,
 };
 use crate::membership::Members;
-use crate::model::{DeviceId, SpaceId, WijkId};
+use crate::model::{DeviceId, SpaceId, SubjectId, WijkId};
 use crate::replica::{Admitted, BatchRefusal, News, Replica, ReplicaError, RunBatch, Side};
 use crate::store::Store;
 use crate::store::log::{Append, Epoch, Log, LogError, LogHead, LogItem, StoreLog};
@@ -334,6 +334,14 @@ pub enum ServerEffect {
     /// A phone showed a head of this epoch's log that this server signed and doesn't have: its folder is an old copy, or another
     /// server runs on a copy of it. Begin a new epoch before writing anything more.
     WentBack(SpaceId, LogHead),
+    /// This device looks at something, or at nothing any more: count it among those that do, and send it the number whenever
+    /// that changes ([`Frame::Attending`]). Without this effect nobody is counted.
+    Attend {
+        /// What.
+        subject: Option<SubjectId>,
+        /// Whether a person writes there.
+        writes: bool,
+    },
     /// From now on send pieces of this space, beginning at this head, and a signed head whenever its end is reached.
     Follow(SpaceId, LogHead),
     /// End the connection; the text is for the server's own log and holds no personal data.
@@ -405,6 +413,11 @@ impl Session {
             Frame::Drop { drop, envelope } => vec![ServerEffect::Drop(DropJob { drop, envelope })],
             Frame::Frontier { space, chains, last } => self.frontier(device, space, &chains, last, members, reader),
             Frame::Shown { space, epoch, head, signature } => self.shown(space, epoch, head, &signature, reader),
+            // Who may not read what it names learns nothing of who does.
+            Frame::Attend { subject, writes } => match members.may_read(device, SpaceId::Open) {
+                true => vec![ServerEffect::Attend { subject, writes }],
+                false => Vec::new(),
+            },
             Frame::Bye => vec![ServerEffect::Close("said goodbye")],
             _ => vec![ServerEffect::Close("a frame that only servers send")],
         }

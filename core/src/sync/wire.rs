@@ -331,6 +331,23 @@ pub enum Frame {
         /// The signature that came with it.
         signature: Signature,
     },
+    /// Phone: a person here looks at this in the space `open`, or no longer at anything. Holds for this connection, is stored
+    /// nowhere and told to others as a number only.
+    Attend {
+        /// What; nothing when the person went on.
+        subject: Option<SubjectId>,
+        /// Whether the person writes.
+        writes: bool,
+    },
+    /// Server: so many devices look at what this phone attends, itself included. Never which.
+    Attending {
+        /// What.
+        subject: SubjectId,
+        /// How many look at it.
+        present: u64,
+        /// How many of them write.
+        writing: u64,
+    },
 }
 
 impl Frame {

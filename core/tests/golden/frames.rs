@@ -95,6 +95,9 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 signature: key().sign(&head_message(WIJK, space, &EPOCH, &HEAD)),
             },
         ),
+        ("attend", Frame::Attend { subject: Some(subject), writes: true }),
+        ("attend nothing", Frame::Attend { subject: None, writes: false }),
+        ("attending", Frame::Attending { subject, present: 12, writing: 3 }),
     ]
 }
 

@@ -260,6 +260,12 @@ impl Driver {
         self.perform(effects)
     }
 
+    /// What the person looks at from now on.
+    pub(crate) fn attend(&mut self, subject: Option<SubjectId>, writes: bool) -> Wanted {
+        let effects = self.app.handle(now(), Event::Attend { subject, writes });
+        self.perform(effects)
+    }
+
     /// When erased words are to leave the files, if any are in them.
     pub(crate) fn scrub_at(&self) -> Option<Instant> {
         self.scrub_at

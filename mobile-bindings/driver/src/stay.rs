@@ -34,6 +34,8 @@ pub enum Request {
     CatchUp(oneshot::Sender<Result<(), SyncError>>),
     /// Look at the app in passing.
     Glance(Box<dyn FnOnce(&mut App) + Send>),
+    /// The person looks at this, or at nothing any more, and writes there or doesn't: others hear how many do.
+    Attend(Option<SubjectId>, bool),
     /// Whether there is a network, as far as the platform knows: without one nothing is tried, with a new one at once.
     Network(bool),
 }
@@ -168,6 +170,10 @@ impl Staying<'_> {
                 tokio::task::block_in_place(|| look(driver.app_mut()));
             }
             Request::Glance(look) => tokio::task::block_in_place(|| look(driver.app_mut())),
+            Request::Attend(subject, writes) => {
+                self.woken();
+                return driver.attend(subject, writes);
+            }
             Request::CatchUp(done) => {
                 let may = driver.must_have_joined();
                 let may = may.and(if self.has_network { Ok(()) } else { Err(SyncError::NoNetwork) });

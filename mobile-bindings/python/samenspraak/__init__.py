@@ -13,6 +13,7 @@ In asyncio, ``samenspraak.open_async`` gives the same object with methods to awa
 
 from ._core import (  # noqa: F401
     AgendaItem,
+    BackgroundSync,
     ConnectionError,
     Connector,
     Content,
@@ -26,6 +27,7 @@ from ._core import (  # noqa: F401
     Meeting,
     Outcome,
     OwnSealed,
+    Present,
     Progress,
     Role,
     SealedStory,

@@ -66,15 +66,15 @@ class Changes:
         self._put(None)
 
 
-# What is open when the interpreter ends is closed first: a thread of the core that calls into an interpreter which is being
-# taken down ends the process the hard way.
+# What is open when the interpreter ends is closed first, and this waits until no thread of the core calls Python any more: one
+# that calls into an interpreter which is being taken down ends the process the hard way.
 _OPEN = weakref.WeakSet()
 
 
 @atexit.register
 def _close_all():
     for opened in list(_OPEN):
-        run(opened._core.end())
+        opened._core.end_blocking()
 
 
 class _Opened:

@@ -8,8 +8,8 @@ import textwrap
 
 import pytest
 import samenspraak
-from conftest import until
 from samenspraak import Content, Erasure, Outcome, Progress, Role, Step, SyncState, Voice, WijkError
+from world import until
 
 MOULD = Content(title="Schimmel in de slaapkamer", text="Al twee winters. De kinderen hoesten.")
 
@@ -138,6 +138,38 @@ def test_notes_written_by_two_offline_are_the_same_afterwards_and_lose_no_word(s
     assert notes.agenda == other.meeting(meeting).agenda
     assert [item.title for item in notes.agenda] == ["Groen", "Parkeren", "Rondvraag"]
     assert "Bomen planten. " in notes.agenda[0].text and "Hondenpoep. " in notes.agenda[0].text
+
+
+def test_people_at_the_same_notes_hear_how_many_they_are_until_they_go_on(server, phone):
+    server.start()
+    chair, reader = phone("chair"), phone("reader")
+    chair.join(server.cards("facilitator")[0])
+    reader.join(server.cards("resident")[0])
+    chair.sync_now()
+    meeting = chair.new_meeting("Wijkoverleg", ["Groen"])
+    chair.sync_now()
+    assert chair.present(meeting) is None
+    changes = chair.changes()
+
+    def hears(one, others, writing):
+        def heard():
+            present = one.present(meeting)
+            return present and (present.others, present.writing) == (others, writing)
+
+        until(f"{others} others, {writing} of them writing", heard)
+
+    chair.attend(meeting, True)
+    hears(chair, 0, 0)
+    reader.attend(meeting, False)
+    hears(chair, 1, 0)
+    hears(reader, 1, 1)
+    until("it is told", lambda: changes.next(timeout=1) == [meeting])
+    reader.attend(None, False)
+    hears(chair, 0, 0)
+    server.stop()
+    until("without a line nobody knows", lambda: chair.present(meeting) is None)
+    with pytest.raises(WijkError.Invalid):
+        chair.attend("geen kenmerk", True)
 
 
 def test_bad_input_gets_an_error_for_each_thing_an_app_can_do_something_about(server, phone, tmp_path):

@@ -206,7 +206,8 @@ pub(super) fn meetings(phone: &mut Driver) -> Result<(), ProgramError> {
     Ok(())
 }
 
-pub(super) fn meeting(phone: &mut Driver, subject: SubjectId) -> Result<(), ProgramError> {
+/// `with_heads`: for whoever compares phones.
+pub(super) fn meeting(phone: &mut Driver, subject: SubjectId, with_heads: bool) -> Result<(), ProgramError> {
     let joined = phone.app_mut().joined_mut().ok_or(SyncError::NotJoined)?;
     let Some(item) = joined.meeting(subject)? else { return Ok(()) };
     say!("{}", one_line(&item.text.title));
@@ -221,6 +222,10 @@ pub(super) fn meeting(phone: &mut Driver, subject: SubjectId) -> Result<(), Prog
         if !note.text.is_empty() {
             say!("{}", lines(&note.text));
         }
+    }
+    if with_heads {
+        let heads: Vec<String> = item.heads.iter().map(ToString::to_string).collect();
+        say!("\nheads: {}", heads.join(" "));
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ impl Behind {
     pub(super) async fn run(self) {
         let mut stopping = self.shared.stopping.clone();
         let everything = async {
-            self.shared.writer.opened().await;
+            self.shared.opening.writing().await;
             self.shared.board.opened().await;
         };
         tokio::select! {

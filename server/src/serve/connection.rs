@@ -10,6 +10,7 @@ use std::time::Duration;
 use samenspraak_core::model::SpaceId;
 use samenspraak_core::replica::RunBatch;
 use samenspraak_core::store::log::LogHead;
+use samenspraak_core::sync::ServerCertificate;
 use samenspraak_core::sync::server::{PushJob, ServerEffect, Session};
 use samenspraak_core::sync::wire::{Frame, RefusalCode};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -20,6 +21,8 @@ use super::feed::Next;
 use super::guests::{AddressPlace, Guest};
 use super::limits::PROOF_BYTES_MAX;
 use super::metrics::Metrics;
+use super::opened::Opened;
+use super::presence::Seat;
 use super::quota::{Reserved, Stranger};
 use super::socket::{Message, Socket};
 use crate::client::entropy;
@@ -35,6 +38,12 @@ const SILENCE_MAX: Duration = Duration::from_secs(90);
 const SIGN_AFTER: Duration = Duration::from_secs(1);
 /// A frame of so many bytes is read in well under a tenth of a millisecond.
 const SMALL_FRAME: usize = 4 * 1024;
+/// How long a phone that was greeted waits for the store: after a kill in the middle of a wijk of 20,000 documents that takes a
+/// third of a second, an index that is built anew takes minutes. Shorter than phones are patient with a silent server.
+const OPEN_MAX: Duration = Duration::from_secs(30);
+/// A phone is told how many look at the same thing at most this often: somebody who comes and goes without end costs the others
+/// one small frame a second.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// A connection that hasn't proved itself by then is a stranger.
 const PROVE_MAX: Duration = Duration::from_secs(15);
 
@@ -76,14 +85,42 @@ impl Drop for Open<'_> {
     }
 }
 
+/// The line to a phone; what is said on it is counted.
+struct Speaking<'s> {
+    metrics: &'s Metrics,
+    socket: Socket,
+}
+
+impl Speaking<'_> {
+    async fn send(&mut self, frame: &Frame) -> Result<(), End> {
+        self.metrics.answered(frame);
+        self.send_message(Message::Binary(frame.encode().into())).await
+    }
+
+    async fn send_message(&mut self, message: Message) -> Result<(), End> {
+        if let Message::Binary(bytes) = &message {
+            self.metrics.bytes_out(bytes.len());
+        }
+        match timeout(SEND_MAX, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err("the line broke"),
+            Err(_) => Err("too slow; catch up by cursor"),
+        }
+    }
+}
+
 struct Connection<'s> {
     shared: &'s Shared,
-    socket: Socket,
+    opened: &'s Opened,
+    line: Speaking<'s>,
     visit: Visit,
     session: Session,
     followed: BTreeMap<SpaceId, Followed>,
     /// When heads are to be signed that grew.
     sign_at: Option<Instant>,
+    /// What the person at the phone looks at, and when it was last told how many do.
+    seat: Option<Seat>,
+    counted_at: Option<Instant>,
 }
 
 /// When the head of a log is sent signed.
@@ -103,6 +140,19 @@ async fn until(at: Option<Instant>) {
     }
 }
 
+/// Waits until there is a number to be told, or for ever.
+async fn count_changed(seat: &mut Option<Seat>, last: Option<Instant>) {
+    match seat {
+        Some(seat) => {
+            if let Some(last) = last {
+                tokio::time::sleep_until(last + COUNT_EVERY).await;
+            }
+            seat.changed().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// Why a connection ends. For the log, without personal data.
 type End = &'static str;
 
@@ -115,44 +165,80 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 /// Serves one connection until it ends.
 pub(super) async fn run(shared: &Shared, socket: Socket, visit: Visit) {
     let _open = Open::count(&shared.metrics);
-    let (session, hello) = Session::begin(shared.wijk, shared.certificate.clone(), entropy());
-    let mut connection = Connection { shared, socket, visit, session, followed: BTreeMap::new(), sign_at: None };
-    let reason = match connection.send(&hello).await {
-        Ok(()) => connection.serve().await,
+    let certificate = shared.opening.get().map_or(&shared.expected, |opened| &opened.certificate);
+    let (session, hello) = Session::begin(shared.wijk, certificate.clone(), entropy());
+    let mut line = Speaking { metrics: &shared.metrics, socket };
+    let reason = match greet(shared, certificate, &mut line, &hello).await {
+        Ok((opened, said)) => {
+            let (followed, sign_at) = (BTreeMap::new(), None);
+            let (seat, counted_at) = (None, None);
+            let mut connection =
+                Connection { shared, opened, line, visit, session, followed, sign_at, seat, counted_at };
+            let reason = connection.serve(said).await;
+            line = connection.line;
+            reason
+        }
         Err(reason) => reason,
     };
     tracing::debug!(reason, "connection ended");
     // The other side may be gone already.
-    let _ = timeout(Duration::from_secs(1), connection.socket.close(reason)).await;
+    let _ = timeout(Duration::from_secs(1), line.socket.close(reason)).await;
+}
+
+/// Greets a phone, and waits until there is something to answer it from. Also returns what it said meanwhile, at most one
+/// message: who is greeted has one thing to say.
+async fn greet<'s>(
+    shared: &'s Shared,
+    certificate: &ServerCertificate,
+    line: &mut Speaking<'_>,
+    hello: &Frame,
+) -> Result<(&'s Opened, Option<Message>), End> {
+    line.send(hello).await?;
+    let (mut stopping, mut said) = (shared.stopping.clone(), None);
+    let opening = timeout(OPEN_MAX, shared.opening.wait());
+    let mut opening = std::pin::pin!(opening);
+    loop {
+        let opened = tokio::select! {
+            biased;
+            opened = &mut opening => opened,
+            () = stopped(&mut stopping) => return Err("the server stops"),
+            message = line.socket.recv(), if said.is_none() => match message {
+                Some(Ok(Message::Close(_))) | None => return Err("closed by the phone"),
+                Some(Err(_)) => return Err("the line broke"),
+                Some(Ok(message)) => {
+                    said = matches!(message, Message::Binary(_)).then_some(message);
+                    continue;
+                }
+            },
+        };
+        return match opened {
+            // What the keys said when it was greeted; the store knew better.
+            Ok(opened) if opened.certificate.epoch != certificate.epoch => Err("this server begins a new epoch"),
+            Ok(opened) => Ok((opened, said)),
+            Err(_) => {
+                line.send(&Frame::Bye).await?;
+                Err("the store is not open yet")
+            }
+        };
+    }
 }
 
 impl Connection<'_> {
-    async fn send(&mut self, frame: &Frame) -> Result<(), End> {
-        self.shared.metrics.answered(frame);
-        self.send_message(Message::Binary(frame.encode().into())).await
-    }
-
-    async fn send_message(&mut self, message: Message) -> Result<(), End> {
-        if let Message::Binary(bytes) = &message {
-            self.shared.metrics.bytes_out(bytes.len());
-        }
-        match timeout(SEND_MAX, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err("the line broke"),
-            Err(_) => Err("too slow; catch up by cursor"),
-        }
-    }
-
-    async fn serve(&mut self) -> End {
-        let mut grown = self.shared.writer.grown();
+    async fn serve(&mut self, said: Option<Message>) -> End {
+        let mut grown = self.opened.writer.grown();
         let mut stopping = self.shared.stopping.clone();
         let mut heard = Instant::now();
         let begun = Instant::now();
         // The first one later: a phone that only looks in must not pay for a ping and its answer.
         let mut ping = tokio::time::interval_at(begun + PING_EVERY, PING_EVERY);
+        if let Some(Message::Binary(bytes)) = said
+            && let Err(reason) = self.receive(&bytes).await
+        {
+            return reason;
+        }
         loop {
             let step = tokio::select! {
-                message = self.socket.recv() => {
+                message = self.line.socket.recv() => {
                     heard = Instant::now();
                     match message {
                         Some(Ok(Message::Binary(bytes))) => self.receive(&bytes).await,
@@ -166,15 +252,16 @@ impl Connection<'_> {
                     Err(_) => Err("the server stops"),
                 },
                 () = stopped(&mut stopping) => {
-                    let _ = self.send(&Frame::Bye).await;
+                    let _ = self.line.send(&Frame::Bye).await;
                     Err("the server stops")
                 }
                 () = until(self.sign_at) => self.sign_all().await,
+                () = count_changed(&mut self.seat, self.counted_at) => self.tell_count().await,
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE_MAX {
                         Err("silent for too long")
                     } else {
-                        self.send_message(Message::Ping(Vec::new().into())).await
+                        self.line.send_message(Message::Ping(Vec::new().into())).await
                     }
                 }
                 () = tokio::time::sleep_until(begun + PROVE_MAX), if self.session.device().is_none() => {
@@ -192,9 +279,9 @@ impl Connection<'_> {
         if self.session.device().is_none() && bytes.len() > PROOF_BYTES_MAX {
             return Err("too much before it proved who it is");
         }
-        let members = self.shared.writer.members();
+        let members = self.opened.writer.members();
         let session = &mut self.session;
-        let mut receive = || session.receive(bytes, &members, self.shared.feed.reader());
+        let mut receive = || session.receive(bytes, &members, self.opened.feed.reader());
         // Making room for others takes longer than reading one change.
         let effects = if bytes.len() <= SMALL_FRAME { receive() } else { tokio::task::block_in_place(receive) };
         if self.session.device().is_some() {
@@ -202,17 +289,17 @@ impl Connection<'_> {
         }
         for effect in effects {
             match effect {
-                ServerEffect::Send(frame) => self.send(&frame).await?,
+                ServerEffect::Send(frame) => self.line.send(&frame).await?,
                 ServerEffect::Admit(job) => self.push(job, bytes.len()).await?,
                 ServerEffect::Drop(job) => {
                     let frame = match self.may_push(bytes.len(), &RunBatch::default()).await {
-                        Ok(_) => self.shared.writer.take_drop(job).await,
+                        Ok(_) => self.opened.writer.take_drop(job).await,
                         Err(_) => Some(Frame::DropRefused { drop: job.drop, code: RefusalCode::NotNow }),
                     };
-                    self.send(&frame.ok_or("the server stops")?).await?;
+                    self.line.send(&frame.ok_or("the server stops")?).await?;
                 }
-                ServerEffect::Confirm(said) => match self.shared.writer.confirm(said).await {
-                    Some(frame) => self.send(&frame).await?,
+                ServerEffect::Confirm(said) => match self.opened.writer.confirm(said).await {
+                    Some(frame) => self.line.send(&frame).await?,
                     None => return Err("nothing can be kept now"),
                 },
                 ServerEffect::Follow(space, head) => {
@@ -224,6 +311,11 @@ impl Connection<'_> {
                     self.shared.showing_older.send_replace(true);
                     return Err("this server begins a new epoch");
                 }
+                ServerEffect::Attend { subject, writes } => {
+                    // The old seat first: nobody is counted twice.
+                    (self.seat, self.counted_at) = (None, None);
+                    self.seat = subject.map(|subject| self.shared.presence.enter(subject, writes));
+                }
                 ServerEffect::Close(reason) => return Err(reason),
             }
         }
@@ -233,7 +325,7 @@ impl Connection<'_> {
     /// Takes a push from the quota of whoever carries it; otherwise says when there is room.
     async fn may_push(&mut self, bytes: usize, batch: &RunBatch) -> Result<Option<Reserved>, Duration> {
         match self.session.device() {
-            Some(device) if self.shared.writer.members().is_active(device) => {
+            Some(device) if self.opened.writer.members().is_active(device) => {
                 self.shared.quotas.push_patiently(device, bytes, batch).await.map(Some)
             }
             _ => self.visit.stranger.push(bytes).map(|()| None),
@@ -244,24 +336,24 @@ impl Connection<'_> {
         self.shared.metrics.pushes.inc();
         let reserved = match self.may_push(bytes, &job.batch).await {
             Ok(reserved) => reserved.filter(|reserved| !reserved.is_empty()),
-            Err(wait) => return self.send(&Frame::not_now(Some(job.push), job.space, wait)).await,
+            Err(wait) => return self.line.send(&Frame::not_now(Some(job.push), job.space, wait)).await,
         };
         // Where the log ended: what stands behind it afterwards is new.
         let known = match &reserved {
-            Some(_) => self.shared.feed.reader().head(job.space).map_or(0, |head| head.next),
+            Some(_) => self.opened.feed.reader().head(job.space).map_or(0, |head| head.next),
             None => 0,
         };
-        let frame = self.shared.writer.admit(job).await.ok_or("the server stops")?;
+        let frame = self.opened.writer.admit(job).await.ok_or("the server stops")?;
         if let Some(reserved) = reserved {
             reserved.settle(&frame, known);
         }
-        self.send(&frame).await
+        self.line.send(&frame).await
     }
 
     /// Sends what the followed logs have and this phone hasn't, then their signed heads.
     async fn pump(&mut self, signing: Signing) -> Result<(), End> {
         // Who no longer belongs somewhere is sent nothing more of it, on this connection either.
-        let members = self.shared.writer.members();
+        let members = self.opened.writer.members();
         if let Some(device) = self.session.device() {
             self.followed.retain(|space, _| members.may_read(device, *space));
         }
@@ -289,6 +381,15 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// Says how many look at the same thing.
+    async fn tell_count(&mut self) -> Result<(), End> {
+        self.counted_at = Some(Instant::now());
+        match self.seat.as_mut().and_then(Seat::news) {
+            Some(frame) => self.line.send(&frame).await,
+            None => Ok(()),
+        }
+    }
+
     /// Sends the signed heads of all logs that grew since theirs were sent.
     async fn sign_all(&mut self) -> Result<(), End> {
         self.sign_at = None;
@@ -302,10 +403,10 @@ impl Connection<'_> {
     fn read(&self, space: SpaceId) -> Result<Option<Next>, End> {
         let Some(followed) = self.followed.get(&space) else { return Ok(None) };
         let from = followed.head.next;
-        if let Some(next) = self.shared.feed.at_hand(space, from) {
+        if let Some(next) = self.opened.feed.at_hand(space, from) {
             return Ok(next);
         }
-        tokio::task::block_in_place(|| self.shared.feed.next(space, from)).map_err(|error| {
+        tokio::task::block_in_place(|| self.opened.feed.next(space, from)).map_err(|error| {
             self.shared.metrics.damage.inc();
             tracing::error!(%space, from, %error, "the log can't be read");
             "the log can't be read"
@@ -313,7 +414,7 @@ impl Connection<'_> {
     }
 
     async fn send_piece(&mut self, space: SpaceId, next: Next) -> Result<(), End> {
-        self.send_message(Message::Binary(next.bytes)).await?;
+        self.line.send_message(Message::Binary(next.bytes)).await?;
         if let Some(followed) = self.followed.get_mut(&space) {
             followed.head = next.head;
         }
@@ -327,7 +428,7 @@ impl Connection<'_> {
             return Ok(());
         }
         followed.signed = Some(head);
-        let bytes = self.shared.feed.signed(space, head);
-        self.send_message(Message::Binary(bytes)).await
+        let bytes = self.opened.feed.signed(space, head);
+        self.line.send_message(Message::Binary(bytes)).await
     }
 }

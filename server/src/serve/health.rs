@@ -17,6 +17,7 @@ use samenspraak_core::model::SpaceId;
 
 use super::Shared;
 use super::metrics::{CONTENT_TYPE, resident_bytes};
+use super::opened::Opened;
 use super::writer::BUSY_MAX;
 
 /// The logs that every wijk has.
@@ -33,13 +34,16 @@ pub(super) fn not_ready(shared: &Shared) -> Option<String> {
     if *shared.stopping.borrow() {
         return Some("the server stops".into());
     }
-    if let Some(why) = shared.writer.trouble(BUSY_MAX) {
+    let Some(opened) = shared.opening.get() else {
+        return Some("the server just started: it opens its store, and phones wait".into());
+    };
+    if let Some(why) = opened.writer.trouble(BUSY_MAX) {
         return Some(why);
     }
-    if !shared.writer.is_open() {
+    if !opened.writer.is_open() {
         return Some("the server just started: phones can read, what they send waits".into());
     }
-    if let Err(error) = shared.feed.reader().head(SpaceId::Members) {
+    if let Err(error) = opened.feed.reader().head(SpaceId::Members) {
         tracing::error!(%error, "the store can't be read");
         return Some("the store can't be read".into());
     }
@@ -60,8 +64,8 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-fn items(shared: &Shared) -> impl Iterator<Item = (SpaceId, u64)> {
-    let next = |space| shared.feed.reader().head(space).map(|head| head.next).unwrap_or_default();
+fn items(opened: &Opened) -> impl Iterator<Item = (SpaceId, u64)> {
+    let next = |space| opened.feed.reader().head(space).map(|head| head.next).unwrap_or_default();
     SPACES.into_iter().map(move |space| (space, next(space)))
 }
 
@@ -72,8 +76,10 @@ fn as_number(count: u64) -> i64 {
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let text = tokio::task::block_in_place(|| {
         let metrics = &shared.metrics;
-        metrics.queue.set(as_number(shared.writer.waiting() as u64));
-        metrics.set_items(items(&shared));
+        if let Some(opened) = shared.opening.get() {
+            metrics.queue.set(as_number(opened.writer.waiting() as u64));
+            metrics.set_items(items(opened));
+        }
         metrics.disk_free.set(free_bytes(&shared.folder).map_or(-1, as_number));
         metrics.memory.set(resident_bytes().map_or(-1, as_number));
         metrics.certificate_ends.set(shared.tls.as_ref().map_or(0, |tls| tls.ends()));
@@ -94,12 +100,14 @@ async fn status(State(shared): State<Arc<Shared>>, request: Request) -> Response
     if !crate::board::access::is_local(&request.into_parts().0) {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let items: BTreeMap<String, u64> = items(&shared).map(|(space, count)| (space.to_string(), count)).collect();
+    // An administrator who asks has the time to wait for the store.
+    let opened = shared.opening.wait().await;
+    let items: BTreeMap<String, u64> = items(opened).map(|(space, count)| (space.to_string(), count)).collect();
     let body = serde_json::json!({
         "connections": shared.metrics.connections.get(),
         "log_items": items,
         "documents_opened": shared.board.documents_opened().await,
-        "flushes": shared.writer.flushes(),
+        "flushes": opened.writer.flushes(),
     });
     ([(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }

@@ -105,9 +105,10 @@ pub fn stopping() {
 pub(super) async fn watchdog(shared: Arc<Shared>) {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     let mut tick = tokio::time::interval((limit / 2).max(Duration::from_millis(100)));
+    let writer = &shared.opening.wait().await.writer;
     loop {
         tick.tick().await;
-        match shared.writer.trouble(HANGS_AFTER) {
+        match writer.trouble(HANGS_AFTER) {
             None => tell(&[NotifyState::Watchdog]),
             Some(why) => tracing::error!(why, "not alive"),
         }

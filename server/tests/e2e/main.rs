@@ -17,6 +17,7 @@ mod logs;
 mod mistakes;
 mod people;
 mod phone_kills;
+mod presence;
 mod quiet_sync;
 mod quotas;
 mod segments;

@@ -1,6 +1,6 @@
 //! What a server answers while it is still starting, and what it must have done before that.
 //!
-//! A device's key is a pipe here that nobody has written to, so opening that device's store takes as long as a test wants.
+//! A file that is read to open a store is a pipe here that nobody has written to, so opening it takes as long as a test wants.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::support::{Serve, Wijk, arg, has_arrived, run, runtime, until, write};
 
-/// The key of a device in this wijk, kept back.
+/// A file of a wijk's folder, kept back: the key of a device, or what a store needs to be opened.
 struct KeptBack {
     path: PathBuf,
     bytes: Vec<u8>,
@@ -18,7 +18,10 @@ struct KeptBack {
 
 impl KeptBack {
     fn of(wijk: &Wijk, device: &str) -> Self {
-        let path = wijk.folder().join(format!("keys/{device}.key"));
+        Self::file(wijk.folder().join(format!("keys/{device}.key")))
+    }
+
+    fn file(path: PathBuf) -> Self {
         let bytes = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(Command::new("mkfifo").args(["-m", "600", arg(&path)]).status().unwrap().success());
@@ -69,6 +72,37 @@ fn phones_are_served_before_the_board_and_the_root_are_open_and_the_link_is_said
     server.wait_for("board page");
     let asked = root.asked_for();
     root.give(asked);
+    assert!(server.stop().0.success());
+    run(&["verify", arg(&wijk.folder())]).ok();
+}
+
+#[test]
+fn phones_are_greeted_before_the_store_is_open_and_answered_when_it_is() {
+    let (wijk, runtime) = (Wijk::new(), runtime());
+    let cards = wijk.cards("resident", 1);
+    let list = KeptBack::file(wijk.folder().join("erased.log"));
+    let mut server = begin(&wijk);
+    let asked = list.asked_for();
+    let greeted = runtime.block_on(samenspraak_server::client::ask_wijk(&wijk.address())).unwrap();
+    let (status, why) = server.get("/readyz", "");
+    assert!(status == 503 && why.contains("it opens its store"), "{status} {why}");
+    assert_eq!(server.get("/healthz", "").0, 200);
+    assert_eq!(server.get("/metrics", "").0, 200);
+    assert!(!server.has_said("is served at"));
+    let mut phone = wijk.join(&cards[0]);
+    assert_eq!(phone.app().joined().unwrap().identity().wijk, greeted);
+    let (subject, _) = write(&mut phone, "Vroeg", "De winkel is nog niet open.");
+    let address = wijk.address();
+    let syncing = runtime.spawn(async move {
+        phone.sync_once(&address).await.unwrap();
+        phone
+    });
+    until("the phone is greeted", || server.get("/metrics", "").1.contains("_connections 1\n").then_some(()));
+    assert!(!syncing.is_finished());
+    list.give(asked);
+    let mut phone = runtime.block_on(syncing).unwrap();
+    assert!(has_arrived(&mut phone, subject));
+    server.wait_for("is served at");
     assert!(server.stop().0.success());
     run(&["verify", arg(&wijk.folder())]).ok();
 }

@@ -49,6 +49,8 @@ fn number(frame: &Frame) -> u64 {
         Frame::Frontier { .. } => 18,
         Frame::Wanted { .. } => 19,
         Frame::Shown { .. } => 20,
+        Frame::Attend { .. } => 21,
+        Frame::Attending { .. } => 22,
     }
 }
 
@@ -72,6 +74,9 @@ fn seeds() -> Vec<Vec<u8>> {
         Frame::Shown { space, epoch: [1; 16], head: LogHead { next: 9, hash: [2; 32] }, signature: Signature([3; 64]) },
         Frame::Erased { space, subject, reach: None },
         Frame::Erased { space, subject, reach: Some(Reach { devices: 3, confirmed: 2 }) },
+        Frame::Attend { subject: Some(subject), writes: true },
+        Frame::Attend { subject: None, writes: false },
+        Frame::Attending { subject, present: 300, writing: 2 },
         Frame::Segment { space, epoch: [1; 16], from: 3, packed: vec![7; 40] },
     ];
     let mut seeds = Conversation::new().said;

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Joined, Reply, Timestamp};
-use samenspraak_core::model::SpaceId;
+use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Joined, Present, Reply, Timestamp};
+use samenspraak_core::model::{SpaceId, SubjectId};
 use samenspraak_core::replica::{Replica, RunBatch, Side};
 use samenspraak_core::store::erased::scrub_if_due;
 use samenspraak_core::store::{Batch, Store, StoreError};
-use samenspraak_core::sync::wire::RefusalCode;
+use samenspraak_core::sync::wire::{Frame, RefusalCode};
 
 use super::copy_of;
 
@@ -51,6 +51,24 @@ impl Phone {
     /// When it hasn't joined.
     pub fn joined(&mut self) -> &mut Joined {
         self.app.joined_mut().expect("this phone has joined")
+    }
+
+    /// The person looks at this from now on; returns the frames that say so.
+    pub fn attend(&mut self, subject: Option<SubjectId>, writes: bool) -> Vec<Vec<u8>> {
+        let effects = self.app.handle(Timestamp(0), Event::Attend { subject, writes });
+        self.perform(effects).frames
+    }
+
+    /// One more frame comes on the connection that there is.
+    pub fn take(&mut self, frame: &Frame) {
+        let effects = self.app.handle(Timestamp(0), Event::Frame(frame.encode()));
+        self.perform(effects);
+    }
+
+    /// Others who look at it now, as far as this phone knows.
+    #[must_use]
+    pub fn present(&self, subject: SubjectId) -> Option<Present> {
+        self.app.present(subject)
     }
 
     /// Connects this phone to whoever says exactly these frames, and disconnects.

@@ -9,9 +9,11 @@
 //! A surface that changed is a failure until its snapshot in `mobile-bindings/api` was written anew, so that a review sees it.
 
 mod api;
+pub mod border;
 mod browser;
 mod kotlin;
 mod python;
+mod swift;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,20 +37,23 @@ pub struct Options {
 /// The task: builds everything and leaves it in the build folder.
 pub fn run(root: &Path, options: &Options) -> Result<ExitCode, String> {
     setup::ensure(&[Need::Compiler, Need::Python, Need::Npm, Need::WebCompiler])?;
-    let built = Built::make(root)?;
+    let built = Built::make(root, "debug")?;
     python::package(root, &built)?;
     browser::package(root, &built)?;
     if options.write_api {
         api::write(root, &built)?;
     }
-    println!("The wheel, the npm package and what was written for Kotlin stand in {}.", built.folder.display());
+    println!(
+        "The wheel, the npm package and what was written for Kotlin and Swift stand in {}.",
+        built.folder.display()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
 /// The part of `test`.
 pub fn test(root: &Path, report: &mut Report) {
     let begun = Instant::now();
-    let built = match build_program(root).and_then(|()| Built::make(root)) {
+    let built = match build_program(root).and_then(|()| Built::make(root, "debug")) {
         Ok(built) => {
             report.add("bindings: library", Outcome::Passed, begun.elapsed());
             built
@@ -63,10 +68,22 @@ pub fn test(root: &Path, report: &mut Report) {
     let begun = Instant::now();
     report.add("bindings: python", python::test(root, &built), begun.elapsed());
     let begun = Instant::now();
-    report.add("bindings: kotlin", kotlin::test(root, &built), begun.elapsed());
-    let begun = Instant::now();
     let tested = packaged.map_or_else(Outcome::Failed, |()| browser::test(root, &built));
     report.add("bindings: browser", tested, begun.elapsed());
+    let begun = Instant::now();
+    report.add("bindings: swift, unchecked types", swift::test(root, &built), begun.elapsed());
+    let begun = Instant::now();
+    let kotlin = match kotlin::compile(root, &built) {
+        Ok(compiled) => {
+            report.add("bindings: kotlin compiles", Outcome::Passed, begun.elapsed());
+            compiled
+        }
+        Err(problem) => return report.add("bindings: kotlin compiles", Outcome::Failed(problem), begun.elapsed()),
+    };
+    let begun = Instant::now();
+    report.add("bindings: kotlin", kotlin.test(root), begun.elapsed());
+    let begun = Instant::now();
+    report.add("bindings: together", python::test_together(root, &built, &kotlin), begun.elapsed());
 }
 
 fn build_program(root: &Path) -> Result<(), String> {
@@ -88,16 +105,22 @@ struct Built {
 }
 
 impl Built {
-    fn make(root: &Path) -> Result<Self, String> {
+    /// `profile`: "debug" or "release".
+    fn make(root: &Path, profile: &str) -> Result<Self, String> {
         let target = place::target(root);
-        must(place::cargo(root).args(["build", "--package", "samenspraak-mobile", "--features", "bindgen"]))?;
+        let mut build = place::cargo(root);
+        build.args(["build", "--package", "samenspraak-mobile", "--features", "bindgen"]);
+        if profile == "release" {
+            build.arg("--release");
+        }
+        must(&mut build)?;
         let prefix = std::env::consts::DLL_PREFIX;
-        let library = target.join("debug").join(format!("{prefix}samenspraak{}", std::env::consts::DLL_SUFFIX));
+        let library = target.join(profile).join(format!("{prefix}samenspraak{}", std::env::consts::DLL_SUFFIX));
         let folder = target.join("bindings");
-        for language in ["python", "kotlin"] {
+        for language in ["python", "kotlin", "swift"] {
             let out = folder.join("written").join(language);
             clear(&out)?;
-            let bindgen = target.join("debug").join(format!("uniffi-bindgen{}", std::env::consts::EXE_SUFFIX));
+            let bindgen = target.join(profile).join(format!("uniffi-bindgen{}", std::env::consts::EXE_SUFFIX));
             let mut write = std::process::Command::new(bindgen);
             write.current_dir(root).args(["generate", "--no-format", "--language", language, "--out-dir"]);
             must(write.arg(&out).arg(&library))?;

@@ -1,7 +1,8 @@
 //! The tasks of this repository, called as `cargo xtask TASK`.
 //!
 //! `run` shows the program with a demo wijk; `test` is everything that must be green; `fuzz` looks for inputs that break it;
-//! `bench` measures; `bindings` builds what apps use; `torture` kills and damages the disk store; `setup` installs what those need.
+//! `bench` measures; `bindings` builds what apps use, `bench-border` measures it and `check-mobile` compiles it for phones; `torture`
+//! kills and damages the disk store; `setup` installs what those need.
 //! Not here: tests of the product. They stand beside what they test, and in `tests/`.
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ mod bindings;
 mod child;
 mod fuzz;
 mod lint;
+mod mobile;
 mod outcome;
 mod place;
 mod replay;
@@ -44,6 +46,10 @@ enum Task {
     Bench(bench::Options),
     /// Build the library for apps and what UniFFI writes for each language
     Bindings(bindings::Options),
+    /// Measure what a long list costs on its way to Kotlin and Python
+    BenchBorder,
+    /// Check that the library compiles for Android and iPhone; links nothing
+    CheckMobile(mobile::Options),
     /// Kill, cut the power of and damage the disk store, and count what was lost
     Torture(torture::Options),
     /// Install what building and testing need, where it is missing (Debian)
@@ -57,6 +63,8 @@ fn main() -> ExitCode {
         Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::Bench(options) => bench::run(&root, &options),
         Task::Bindings(options) => bindings::run(&root, &options),
+        Task::BenchBorder => bindings::border::run(&root),
+        Task::CheckMobile(options) => mobile::run(&root, &options),
         Task::Torture(options) => torture::run(&root, &options),
         Task::Setup => setup::ensure(&setup::Need::ALL).map(|()| ExitCode::SUCCESS),
     });

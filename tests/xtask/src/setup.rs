@@ -34,6 +34,8 @@ pub enum Need {
     Jna,
     /// npm, which has the Kotlin compiler.
     Npm,
+    /// Debian's Rust with the source of its standard library, for targets that rustup hasn't.
+    DebianRust,
     /// A compiler for browsers: rustup's target where it is installed, else Debian's beside it.
     WebCompiler,
     /// A C++ compiler, for libFuzzer.
@@ -47,12 +49,16 @@ const DENY: &str = "cargo-deny@0.20.2";
 const NEXTEST: &str = "cargo-nextest@0.9.151";
 const FUZZER: &str = "cargo-fuzz@0.13.2";
 
+/// Where Debian puts its own cargo and compiler. rustup's stay the first on the path.
+pub const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+pub const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+
 /// Asking a program for its version; a cold disk is slow, more than this is a hang.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
 enum Way {
-    /// Packages, with a blank between them.
     Debian(&'static str),
+    DebianAll(&'static [&'static str]),
     Rustup(&'static str),
     /// The package with its version, and about how long it takes on two cores.
     Cargo(&'static str, &'static str),
@@ -90,6 +96,7 @@ impl Need {
             Self::Java => answers("java"),
             Self::Jna => Path::new("/usr/share/java/jna.jar").exists(),
             Self::Npm => answers("npm"),
+            Self::DebianRust => has_debian_rust(),
             Self::WebCompiler => web_compiler().is_some(),
             Self::Cxx => answers("c++"),
             Self::Fuzzer => cargo_answers("fuzz"),
@@ -109,7 +116,8 @@ impl Need {
             Self::Java => Way::Debian("openjdk-17-jre-headless"),
             Self::Jna => Way::Debian("libjna-java"),
             Self::Npm => Way::Debian("npm"),
-            Self::WebCompiler => Way::Debian("rustc-web cargo-web rust-web-src lld-19"),
+            Self::DebianRust => Way::DebianAll(&["rustc-web", "cargo-web", "rust-web-src"]),
+            Self::WebCompiler => Way::DebianAll(&["rustc-web", "cargo-web", "rust-web-src", "lld-19"]),
             Self::Cxx => Way::Debian("g++"),
             Self::Fuzzer => Way::Cargo(FUZZER, "a minute"),
         }
@@ -125,9 +133,7 @@ pub enum WebCompiler {
     Debian,
 }
 
-/// Where Debian puts what the toolchain of this repository isn't disturbed by.
-pub const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
-pub const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+/// Debian's linker of modules for browsers.
 pub const DEBIAN_LINKER: &str = "/usr/bin/wasm-ld-19";
 
 /// What compiles for browsers here, if anything does.
@@ -137,12 +143,7 @@ pub fn web_compiler() -> Option<WebCompiler> {
     if child::read(Command::new(rustc).args(libraries)).is_ok_and(|folder| Path::new(folder.trim()).is_dir()) {
         return Some(WebCompiler::Rustup);
     }
-    let version = child::read(Command::new(DEBIAN_RUSTC).arg("--version")).ok()?;
-    let version = version.split(' ').nth(1)?;
-    // The compiler and the library's source must be of one version.
-    let library = Path::new("/usr/src").join(format!("rustc-{version}")).join("library/std");
-    let is_whole = library.is_dir() && [DEBIAN_CARGO, DEBIAN_LINKER].iter().all(|file| Path::new(file).exists());
-    is_whole.then_some(WebCompiler::Debian)
+    (has_debian_rust() && Path::new(DEBIAN_LINKER).exists()).then_some(WebCompiler::Debian)
 }
 
 /// Whether tests can be run by `cargo nextest`.
@@ -157,15 +158,8 @@ pub fn ensure(needs: &[Need]) -> Result<(), String> {
 
 fn install(need: Need) -> Result<(), String> {
     let mut commands = match need.way() {
-        Way::Debian(package) => {
-            println!("{package} is missing; installing it with apt-get.");
-            if !Path::new("/etc/debian_version").exists() {
-                return Err(format!("{package} is missing, and this is no Debian; please install it"));
-            }
-            let mut install = apt(&["install", "--yes", "-qq", "--no-install-recommends"]);
-            install.args(package.split(' '));
-            vec![apt(&["update", "-qq"]), install]
-        }
+        Way::Debian(package) => from_debian(&[package])?,
+        Way::DebianAll(packages) => from_debian(packages)?,
         Way::Rustup(component) => {
             println!("{component} is missing; adding it with rustup.");
             let mut rustup = Command::new("rustup");
@@ -185,6 +179,23 @@ fn install(need: Need) -> Result<(), String> {
         }
     }
     if need.is_met() { Ok(()) } else { Err(format!("{need:?} was installed but does not answer; is it on the PATH?")) }
+}
+
+fn from_debian(packages: &[&str]) -> Result<Vec<Command>, String> {
+    let names = packages.join(", ");
+    println!("{names} is missing; installing it with apt-get.");
+    if !Path::new("/etc/debian_version").exists() {
+        return Err(format!("{names} is missing, and this is no Debian; please install it"));
+    }
+    let install = ["install", "--yes", "-qq", "--no-install-recommends"];
+    Ok(vec![apt(&["update", "-qq"]), apt(&[&install, packages].concat())])
+}
+
+/// The compiler and the source must be of one version.
+fn has_debian_rust() -> bool {
+    let version = child::read(Command::new(DEBIAN_RUSTC).arg("--version")).unwrap_or_default();
+    let source = version.split(' ').nth(1).map(|version| format!("/usr/src/rustc-{version}/library/std"));
+    Path::new(DEBIAN_CARGO).exists() && source.is_some_and(|source| Path::new(&source).is_dir())
 }
 
 /// `apt-get` that asks no questions, as the superuser.

@@ -79,6 +79,17 @@ impl Frame {
             Self::Segment { space, epoch, from, packed } => {
                 w.array(5).uint(17).bytes(&space.to_bytes()).bytes(epoch).uint(*from).bytes(packed);
             }
+            Self::Attend { subject, writes } => {
+                w.array(3).uint(21);
+                match subject {
+                    Some(subject) => w.bytes(subject.as_bytes()),
+                    None => w.null(),
+                };
+                w.bool(*writes);
+            }
+            Self::Attending { subject, present, writing } => {
+                w.array(4).uint(22).bytes(subject.as_bytes()).uint(*present).uint(*writing);
+            }
             Self::Frontier { .. } | Self::Wanted { .. } | Self::Shown { .. } => super::frontier::encode(self, &mut w),
         }
         w.finish()
@@ -95,7 +106,7 @@ impl Frame {
         let mut r = Reader::new(bytes);
         let len = r.array(8)?;
         let number = r.uint()?;
-        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1, 3, 5, 3, 4, 3, 3, 5, 5, 4, 5, 6];
+        let expected = [8, 3, 5, 5, 7, 5, 7, 6, 3, 1, 3, 5, 3, 4, 3, 3, 5, 5, 4, 5, 6, 3, 4];
         let known = usize::try_from(number).ok().and_then(|at| expected.get(at));
         if known != Some(&len) {
             return Err(r.error("a known frame of its length"));
@@ -144,6 +155,11 @@ impl Frame {
                 packed: r.bytes(SEGMENT_BYTES_MAX)?.to_vec(),
             },
             18..=20 => super::frontier::decode(number, &mut r)?,
+            21 => {
+                let subject = if r.null()? { None } else { Some(SubjectId::new(r.exact()?)) };
+                Self::Attend { subject, writes: r.bool()? }
+            }
+            22 => attending(&mut r)?,
             _ => Self::Bye,
         };
         r.end()?;
@@ -167,6 +183,14 @@ fn reach(r: &mut Reader<'_>) -> Result<Option<Reach>, CborError> {
         (None, None) => Ok(None),
         (Some(devices), Some(confirmed)) if confirmed <= devices => Ok(Some(Reach { devices, confirmed })),
         _ => Err(r.error("so many of so many devices, or nothing")),
+    }
+}
+
+fn attending(r: &mut Reader<'_>) -> Result<Frame, CborError> {
+    let (subject, present, writing) = (SubjectId::new(r.exact()?), r.uint()?, r.uint()?);
+    match writing <= present {
+        true => Ok(Frame::Attending { subject, present, writing }),
+        false => Err(r.error("writers among those who are present")),
     }
 }
 

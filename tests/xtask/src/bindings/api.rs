@@ -3,22 +3,28 @@
 use std::fs;
 use std::path::Path;
 
-use super::Built;
+use super::{Built, swift};
 
 /// Where they stand.
 const FOLDER: &str = "mobile-bindings/api";
 
+/// A surface with fewer declarations was not read.
+const LINES_MIN: usize = 100;
+
 /// What was written for each language, and its snapshot.
-const SURFACES: [(&str, &str); 3] = [
+const SURFACES: [(&str, &str); 4] = [
     ("written/python/samenspraak.py", "python.txt"),
     ("written/kotlin/uniffi/samenspraak/samenspraak.kt", "kotlin.txt"),
+    ("written/swift/samenspraak.swift", SWIFT),
     (super::browser::SURFACE, "typescript.txt"),
 ];
+/// The one whose declarations aren't one a line: it is read by what checks Swift.
+const SWIFT: &str = "swift.txt";
 
 /// Compares the snapshots with what was written.
 pub fn check(root: &Path, built: &Built) -> Result<(), String> {
     for (written, snapshot) in SURFACES {
-        let now = surface(&read(&built.folder.join(written))?, snapshot);
+        let now = now(root, built, written, snapshot)?;
         let known = read(&root.join(FOLDER).join(snapshot)).unwrap_or_default();
         if let Some(line) = first_difference(&known, &now) {
             return Err(format!(
@@ -32,12 +38,19 @@ pub fn check(root: &Path, built: &Built) -> Result<(), String> {
 /// Writes the snapshots anew.
 pub fn write(root: &Path, built: &Built) -> Result<(), String> {
     for (written, snapshot) in SURFACES {
-        let now = surface(&read(&built.folder.join(written))?, snapshot);
+        let now = now(root, built, written, snapshot)?;
         let file = root.join(FOLDER).join(snapshot);
         fs::create_dir_all(root.join(FOLDER)).map_err(|problem| problem.to_string())?;
         fs::write(&file, now).map_err(|problem| format!("cannot write {}: {problem}", file.display()))?;
     }
     Ok(())
+}
+
+fn now(root: &Path, built: &Built, written: &str, snapshot: &str) -> Result<String, String> {
+    let file = built.folder.join(written);
+    let now = if snapshot == SWIFT { swift::surface(root, built, &file)? } else { surface(&read(&file)?, snapshot) };
+    // An empty surface would be equal to an empty snapshot for ever.
+    if now.lines().count() < LINES_MIN { Err(format!("{snapshot} can't be: `{now}`")) } else { Ok(now) }
 }
 
 fn read(file: &Path) -> Result<String, String> {

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Built, clear, must};
+use super::{Built, clear, kotlin, must};
 use crate::report::{Outcome, Tally};
 use crate::{child, place};
 
 /// Ours, in the repository.
 const PACKAGE: &str = "mobile-bindings/python";
+/// Tests of apps in several languages.
+const TOGETHER: &str = "mobile-bindings/tests";
 
 /// Puts the package together and builds its wheel; gives the wheel.
 pub fn package(root: &Path, built: &Built) -> Result<PathBuf, String> {
@@ -57,27 +59,43 @@ pub fn environment(built: &Built) -> Result<PathBuf, String> {
 pub fn test(root: &Path, built: &Built) -> Outcome {
     match installed(root, built) {
         Ok(python) => {
-            let mut pytest = Command::new(python);
             // From its own folder: beside the package Python would take that instead of what was installed.
-            pytest.current_dir(root.join(PACKAGE).join("tests")).args([
-                "-m",
-                "pytest",
-                "-p",
-                "no:cacheprovider",
-                "-q",
-                ".",
-            ]);
-            pytest.env("PYTHONDONTWRITEBYTECODE", "1").env("SAMENSPRAAK_PROGRAM", place::program(root, "debug"));
-            match child::show_and_keep(&mut pytest) {
-                Ok(finished) => Outcome::Counted(counted(&finished.text, finished.status.success())),
-                Err(problem) => Outcome::Failed(problem),
-            }
+            run(pytest(root, &python, &root.join(PACKAGE).join("tests")))
         }
         Err(problem) => Outcome::Failed(problem),
     }
 }
 
-fn installed(root: &Path, built: &Built) -> Result<PathBuf, String> {
+/// Runs the tests of apps in several languages; the package must have been tested, which installs it.
+pub fn test_together(root: &Path, built: &Built, kotlin: &kotlin::Compiled) -> Outcome {
+    match environment(built) {
+        Ok(python) => {
+            let mut together = pytest(root, &python, &root.join(TOGETHER));
+            together.env("SAMENSPRAAK_KOTLIN_PHONE", kotlin.command(kotlin::PHONE));
+            run(together)
+        }
+        Err(problem) => Outcome::Failed(problem),
+    }
+}
+
+/// The tests in a folder.
+pub fn pytest(root: &Path, python: &Path, folder: &Path) -> Command {
+    let mut pytest = Command::new(python);
+    pytest.current_dir(folder).args(["-m", "pytest", "-p", "no:cacheprovider", "-q", "."]);
+    pytest.env("PYTHONDONTWRITEBYTECODE", "1").env("SAMENSPRAAK_PROGRAM", place::program(root, "debug"));
+    pytest
+}
+
+/// Runs tests and counts them.
+pub fn run(mut pytest: Command) -> Outcome {
+    match child::show_and_keep(&mut pytest) {
+        Ok(finished) => Outcome::Counted(counted(&finished.text, finished.status.success())),
+        Err(problem) => Outcome::Failed(problem),
+    }
+}
+
+/// Builds the wheel and installs it; gives the Python that has it.
+pub fn installed(root: &Path, built: &Built) -> Result<PathBuf, String> {
     let wheel = package(root, built)?;
     let python = environment(built)?;
     let mut what = wheel.into_os_string();

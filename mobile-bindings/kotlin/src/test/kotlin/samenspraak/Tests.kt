@@ -238,6 +238,52 @@ private val tests: Map<String, suspend Scene.() -> Unit> = mapOf(
         fails<WijkException.Offline> { amina.syncNow() }
         amina.close()
     },
+    "a ruling hides words, a poll is answered in secret, a circle is entered" to {
+        val author = phone("author")
+        val staff = phone("staff")
+        author.join(server.card("resident"))
+        staff.join(server.card("facilitator"))
+        server.start()
+        staff.syncNow()
+        val words = author.contribute(mould)
+        author.syncNow()
+        staff.syncNow()
+        author.ballot(words, Voice.AGREE)
+        check(author.poll(words).own!!.voice == Voice.AGREE && !author.poll(words).counted)
+        check(staff.poll(words).own == null)
+        fails<WijkException.NotAllowed> { author.rule(words, true, "huisregel 3", "dat mag niet", null) }
+        staff.rule(words, true, "huisregel 3", "Hier staat een adres.", null)
+        staff.syncNow()
+        author.syncNow()
+        check(staff.contributionCount() == 0u && staff.ruled().single().hidden)
+        check(author.contribution(words).hidden)
+        check(author.rulingsOn(words).single().reason == "Hier staat een adres.")
+
+        fails<WijkException.NotAllowed> { author.newCircle() }
+        val circle = staff.newCircle()
+        val card = staff.inviteToCircle(circle, 1u).single()
+        staff.syncNow()
+        check(author.joinCircle(card) == circle)
+        until("both are in") {
+            author.syncNow()
+            staff.syncNow()
+            author.syncNow()
+            author.circleMembers(circle).size == 2
+        }
+        staff.writeInCircle(circle, "Wat hier staat blijft hier.")
+        until("it is read") {
+            staff.syncNow()
+            author.syncNow()
+            author.circleTexts(circle).any { it.content?.text == "Wat hier staat blijft hier." }
+        }
+        fails<WijkException.NotFound> { author.circleTexts("circle/" + "0".repeat(32)) }
+        author.close()
+        staff.close()
+    },
+    "the code of an app in a day runs" to {
+        server.start()
+        samenspraak.docs.appInADay(place("day").toString(), server.card("resident"))
+    },
     "opening and closing again and again leaves nothing" to {
         phone("amina", network = false).also { it.join(server.card("resident")) }.close()
         val openings = System.getenv("SAMENSPRAAK_OPENINGS")?.toInt() ?: 1000
