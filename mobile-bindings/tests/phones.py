@@ -186,5 +186,51 @@ class ProgramPhone:
         pass
 
 
-# A phone in a browser comes here: a class with the methods of the others, over whatever drives its page.
-PHONES = {"python": PythonPhone, "kotlin": KotlinPhone, "program": ProgramPhone}
+class BrowserPhone:
+    """The npm package in a tab of a real browser, asked over a pipe: a line of JSON each way."""
+
+    def __init__(self, folder, card):
+        command = [*json.loads(os.environ["SAMENSPRAAK_BROWSER_PHONE"]), str(folder)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", bufsize=1)
+        self.answer()
+        self.ask("join", card)
+
+    def ask(self, method, *given):
+        self.process.stdin.write(json.dumps({"method": method, "given": given}) + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def answer(self):
+        watch = threading.Timer(PATIENCE, self.process.kill)
+        watch.start()
+        try:
+            answer = json.loads(self.process.stdout.readline() or '{"badly": "it ended"}')
+        finally:
+            watch.cancel()
+        assert "badly" not in answer, answer
+        return answer["well"]
+
+    def sync(self):
+        self.ask("syncNow")
+
+    def new_meeting(self, title, agenda):
+        return self.ask("newMeeting", title, agenda)
+
+    def add(self, meeting, title):
+        self.ask("addAgendaItem", meeting, title)
+
+    def append(self, meeting, item, text):
+        before = self.ask("meeting", meeting)["agenda"][item]["text"]
+        self.ask("setNotes", meeting, item, before, f"{before}\n{text}" if before else text)
+
+    def notes(self, meeting):
+        found = self.ask("meeting", meeting)
+        return Notes(found["title"], tuple((item["title"], item["text"]) for item in found["agenda"]), tuple(found["heads"]))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(PATIENCE)
+        self.process.stdout.close()
+
+
+PHONES = {"python": PythonPhone, "kotlin": KotlinPhone, "program": ProgramPhone, "browser": BrowserPhone}

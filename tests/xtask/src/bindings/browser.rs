@@ -102,6 +102,15 @@ pub fn test(root: &Path, built: &Built) -> Outcome {
     }
 }
 
+/// Says to a test how a phone in a browser is started, without its folder.
+pub fn phone(built: &Built, test: &mut Command) {
+    let folder = built.folder.join("web");
+    let program = folder.join("test/phone.mjs");
+    let command = serde_json::json!(["node", program.to_string_lossy()]);
+    test.env("SAMENSPRAAK_BROWSER_PHONE", command.to_string());
+    test.env("SAMENSPRAAK_PACKAGE", &folder);
+}
+
 /// `# pass 6`, `# fail 0`: the last lines of Node's own runner.
 fn counted(printed: &str, ended_well: bool) -> Tally {
     let number = |word: &str| {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Built, clear, kotlin, must};
+use super::{Built, browser, clear, kotlin, must};
 use crate::report::{Outcome, Tally};
 use crate::{child, place};
 
@@ -72,6 +72,7 @@ pub fn test_together(root: &Path, built: &Built, kotlin: &kotlin::Compiled) -> O
         Ok(python) => {
             let mut together = pytest(root, &python, &root.join(TOGETHER));
             together.env("SAMENSPRAAK_KOTLIN_PHONE", kotlin.command(kotlin::PHONE));
+            browser::phone(built, &mut together);
             run(together)
         }
         Err(problem) => Outcome::Failed(problem),
