@@ -133,6 +133,17 @@ public actor Phone {
         try await typed { [wijk] in try await wijk.editNotes(id: id, item: item, at: at, delete: delete, insert: insert) }
     }
 
+    /// Says that the person looks at this now, and whether the person writes there; `nil`: at nothing any more. Others hear how many
+    /// look, never who.
+    public func attend(id: String?, writes: Bool = false) async throws(WijkError) {
+        try await typed { [wijk] in try await wijk.attend(id: id, writes: writes) }
+    }
+
+    /// Others who look at this now: numbers, never who. Nothing without a line to the server, or without ``attend(id:writes:)``.
+    public func present(id: String) async throws(WijkError) -> Present? {
+        try await typed { [wijk] in try await wijk.present(id: id) }
+    }
+
     // MARK: Staff
 
     /// Decides on contributions and answers them (board). `replaces` names decisions that this one takes the place of.
