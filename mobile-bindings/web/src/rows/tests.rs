@@ -62,8 +62,10 @@ impl Numbers {
 
     fn batch(&mut self) -> Batch {
         let mut batch = Batch::new();
+        // Often all in one table, so that a fold hits some pages and not others.
+        let (one, mixes) = (self.below(11), self.below(4) == 0);
         for _ in 0..=self.below(40) {
-            let table = Table::ALL[usize::try_from(self.below(11)).unwrap()];
+            let table = Table::ALL[usize::try_from(if mixes { self.below(11) } else { one }).unwrap()];
             let key = self.below(2000).to_be_bytes();
             match self.below(4) {
                 0 => batch.delete(table, key),
@@ -86,7 +88,7 @@ fn whatever_is_written_forgotten_folded_and_opened_again_reads_as_in_memory() {
         for round in 0..120 {
             let batch = numbers.batch();
             plain.commit(&batch).unwrap();
-            if numbers.below(8) > 0 {
+            if numbers.below(2) > 0 {
                 rows.commit(&batch).unwrap();
             } else {
                 let fold = rows.fold(&batch, next);
