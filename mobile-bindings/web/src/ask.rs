@@ -119,6 +119,13 @@ pub enum Ask {
         /// How many, at most 1,000.
         count: u32,
     },
+    /// The person looks at this now: others who do hear how many, never who. Nothing is stored.
+    Attend {
+        /// What; nothing any more.
+        id: Option<String>,
+        /// Whether the person writes there.
+        writes: bool,
+    },
 }
 
 /// What a command's reply becomes.
@@ -160,6 +167,8 @@ impl Ask {
                 (asks::decide(&about, outcome, [reason, answer, party], due_day, &replaces)?, Wants::Done)
             }
             Self::Invite { role, count } => (asks::invite(role, count)?, Wants::Links),
+            // An event of its own: there is nothing to be stored.
+            Self::Attend { .. } => return Ok(None),
         };
         Ok(Some((command, wants)))
     }
@@ -211,6 +220,11 @@ pub enum Look {
         /// Which.
         id: String,
     },
+    /// Others who look at this now: `Present | null`.
+    Present {
+        /// At what.
+        id: String,
+    },
     /// Own sealed stories: `OwnSealed[]`.
     OwnSealed,
     /// What was sealed for the board: `SealedStory[]`.
@@ -241,6 +255,7 @@ impl Look {
             Self::Timeline { id } => json(&looks::timeline(app, &id)?),
             Self::Meetings => json(&looks::meetings(app)?),
             Self::Meeting { id } => json(&looks::meeting(app, &id)?),
+            Self::Present { id } => json(&looks::present(app, &id)?),
             Self::OwnSealed => json(&looks::own_sealed(app)?),
             Self::SealedStories => json(&looks::sealed_stories(app)?),
             Self::AnswersFor { receipt } => json(&looks::answers_for(app, &receipt)?),

@@ -11,7 +11,7 @@ mod store;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use samenspraak::{SyncState, WijkError};
+use samenspraak::{SyncState, WijkError, looks};
 use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Reply, Timestamp};
 use samenspraak_core::store::erased::is_scrub_due;
 use samenspraak_core::store::{Batch, Store, StoreError};
@@ -219,11 +219,21 @@ impl Machine {
     }
 
     fn ask(&mut self, now: Timestamp, request: u32, entropy: [u8; 32], ask: Ask) {
+        if let Ask::Attend { id, writes } = ask {
+            let result = self.attend(now, id.as_deref(), writes);
+            return self.out.push(Out::Answer { request, result });
+        }
         match ask.command() {
             Ok(Some((command, wants))) => self.command(now, request, entropy, command, wants),
             Ok(None) => self.out.push(Out::Answer { request, result: json(&()) }),
             Err(error) => self.out.push(Out::Answer { request, result: Err(error) }),
         }
+    }
+
+    fn attend(&mut self, now: Timestamp, id: Option<&str>, writes: bool) -> Result<Vec<u8>, WijkError> {
+        let subject = id.map(looks::subject).transpose()?;
+        self.tell_app(now, Event::Attend { subject, writes });
+        json(&())
     }
 
     fn command(&mut self, now: Timestamp, request: u32, entropy: [u8; 32], command: Command, wants: Wants) {

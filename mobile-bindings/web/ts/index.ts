@@ -17,6 +17,6 @@
 export { openWijk, Wijk, WijkFailure, type Decision, type Options } from './wijk.js';
 export type { Notice, Problem, Quarantined } from './border.js';
 export type {
-  AgendaItem, Content, Contribution, Decided, Erasure, Me, Meeting, Outcome, OwnSealed, Progress, Role, SealedStory, Step, SyncState,
+  AgendaItem, Content, Contribution, Decided, Erasure, Me, Meeting, Outcome, OwnSealed, Present, Progress, Role, SealedStory, Step, SyncState,
   Timeline, Voice, Voices, WijkError,
 } from './core.js';

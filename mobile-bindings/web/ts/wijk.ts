@@ -1,6 +1,6 @@
 /** The page's side: one object with async functions, and one `subscribe`. */
 import type {
-  Ask, Content, Contribution, Erasure, Look, Me, Meeting, Outcome, OwnSealed, Role, SealedStory, SyncState, Timeline, Voice,
+  Ask, Content, Contribution, Erasure, Look, Me, Meeting, Outcome, OwnSealed, Present, Role, SealedStory, SyncState, Timeline, Voice,
 } from './core.js';
 import { again, fromJson, type Notice, type Problem, type ToPage, type ToWorker, type Wanted } from './border.js';
 
@@ -256,6 +256,14 @@ export class Wijk {
     return this.#ask({ invite: { role, count } });
   }
 
+  /**
+   * Says that the person looks at this now, and whether the person writes there; `null`: at nothing any more. Others who look at it
+   * hear how many do, never who. Of several tabs the last that says so counts.
+   */
+  attend(id: string | null, writes = false): Promise<void> {
+    return this.#ask({ attend: { id, writes } });
+  }
+
   // Looks: what is here, without waiting for the network. Each is a copy of this moment.
 
   /** Who this device is; nothing before it joined. */
@@ -291,6 +299,14 @@ export class Wijk {
   /** One meeting with its notes. */
   meeting(id: string): Promise<Meeting> {
     return this.#look({ meeting: { id } });
+  }
+
+  /**
+   * Others who look at this now: numbers, never who. `null` without a line to the server, or when this device doesn't say that it
+   * looks (`attend`).
+   */
+  present(id: string): Promise<Present | null> {
+    return this.#look({ present: { id } });
   }
 
   /** Own sealed stories, with what was answered. */

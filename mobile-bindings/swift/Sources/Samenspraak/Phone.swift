@@ -195,18 +195,6 @@ public actor Phone {
         try await typed { [wijk] in try await wijk.meeting(id: id) }
     }
 
-    /// Says that the person looks at this now, and whether the person writes there; `nil`: at nothing any more. Others who look at
-    /// it hear how many do, never who.
-    public func attend(id: String?, writes: Bool = false) async throws(WijkError) {
-        try await typed { [wijk] in try await wijk.attend(id: id, writes: writes) }
-    }
-
-    /// Others who look at this now: numbers, never who. `nil` without a line to the server, or when this device doesn't say that it
-    /// looks.
-    public func present(id: String) async throws(WijkError) -> Present? {
-        try await typed { [wijk] in try await wijk.present(id: id) }
-    }
-
     // MARK: What a screen follows
 
     /// Contributions as they are, and whenever they change.
