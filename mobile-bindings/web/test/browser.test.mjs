@@ -65,6 +65,30 @@ test('words written offline survive a killed browser, arrive, are answered and a
   }, mine));
 });
 
+test('people at the same notes hear how many they are until they go on', { timeout }, async (t) => {
+  const { server, browser, address } = await world(t);
+  const chair = await (await browser('chair')).tab(address);
+  const reader = await (await browser('reader')).tab(address);
+  await chair.evaluate((card) => wijk.join(card), server.cards('facilitator')[0]);
+  await reader.evaluate((card) => wijk.join(card), server.cards('resident')[0]);
+  await chair.evaluate(() => wijk.syncNow());
+  const meeting = await chair.evaluate(() => wijk.newMeeting('Wijkoverleg', ['Groen']));
+  assert.equal(await chair.evaluate((id) => wijk.present(id), meeting), null);
+  const hears = (tab, others, writing) => until(`${others} others, ${writing} writing`, () => tab.evaluate(async ([id, ...wanted]) => {
+    const present = await wijk.present(id);
+    return present?.others === wanted[0] && present.writing === wanted[1];
+  }, [meeting, others, writing]));
+  await chair.evaluate((id) => wijk.attend(id, true), meeting);
+  await reader.evaluate((id) => wijk.attend(id), meeting);
+  await hears(chair, 1, 0);
+  await hears(reader, 1, 1);
+  await reader.evaluate(() => wijk.attend(null));
+  await hears(chair, 0, 0);
+  assert.equal((await chair.evaluate(() => failure(wijk.attend('geen kenmerk')))).kind, 'invalid');
+  await server.stop();
+  await until('without a line nobody knows', () => chair.evaluate(async (id) => (await wijk.present(id)) === null, meeting));
+});
+
 test('two tabs have one writer, and the other goes on when its tab is closed or killed', { timeout }, async (t) => {
   const { server, browser, address } = await world(t);
   const [card] = server.cards('resident');
