@@ -133,7 +133,7 @@ impl Joined {
         let mut subjects: Vec<(SubjectId, EntryId)> =
             self.view.contributions().map(|(subject, facts)| (subject, facts.first)).collect();
         subjects.retain(|(subject, _)| self.is_shown(*subject));
-        subjects.sort_by_key(|(subject, first)| {
+        subjects.sort_by_cached_key(|(subject, first)| {
             (self.view.number_of(*first).map_or(u64::MAX, |numbered| numbered.number), *subject)
         });
         subjects.into_iter().map(|(subject, _)| subject).collect()
