@@ -68,7 +68,7 @@ fn compile(root: &Path) -> Result<PathBuf, String> {
     };
     cargo.args(["build", "--profile", "web", "--target", "wasm32-unknown-unknown", "--package", "samenspraak-web"]);
     if web_compiler() == Some(WebCompiler::Debian) {
-        cargo.arg("-Zbuild-std=std,panic_abort");
+        cargo.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
     }
     cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target);
     must(cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags))?;
