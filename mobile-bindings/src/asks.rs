@@ -177,9 +177,13 @@ pub fn decide(
 /// # Errors
 /// When so many can't be made at once.
 pub fn invite(role: Role, count: u32) -> Asked {
-    let count = count as usize;
-    if count == 0 || count > INVITE_COUNT_MAX {
-        return Err(WijkError::invalid(format!("{count} cards; 1 to {INVITE_COUNT_MAX} are allowed")));
+    Ok(Command::Invite { role: role.into(), count: card_count(count)? })
+}
+
+/// How many cards may be made at once.
+pub(crate) fn card_count(count: u32) -> Result<usize, WijkError> {
+    match count as usize {
+        count if (1..=INVITE_COUNT_MAX).contains(&count) => Ok(count),
+        count => Err(WijkError::invalid(format!("{count} cards; 1 to {INVITE_COUNT_MAX} are allowed"))),
     }
-    Ok(Command::Invite { role: role.into(), count })
 }

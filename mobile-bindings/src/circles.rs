@@ -1,10 +1,10 @@
 //! Closed circles: what is written in one only its members read; the server sees sizes and days.
 
-use samenspraak_core::app::{App, Command, INVITE_COUNT_MAX, Reply, Sealing};
+use samenspraak_core::app::{App, Command, Reply, Sealing};
 use samenspraak_core::membership::circle::CircleLink;
 use samenspraak_core::model::{DeviceId, SpaceId};
 
-use crate::asks::saved;
+use crate::asks::{card_count, saved};
 use crate::looks::joined;
 use crate::{Content, SealedStory, Wijk, WijkError};
 
@@ -45,10 +45,7 @@ impl Wijk {
 
     /// Makes cards for a circle (its facilitator), at most 1,000: the texts that QR codes hold.
     pub async fn invite_to_circle(&self, circle: String, count: u32) -> Result<Vec<String>, WijkError> {
-        let count = count as usize;
-        if count == 0 || count > INVITE_COUNT_MAX {
-            return Err(WijkError::invalid(format!("{count} cards; 1 to {INVITE_COUNT_MAX} are allowed")));
-        }
+        let count = card_count(count)?;
         let circle = self.circle(circle).await?;
         let wijk = self.glance(|app| Ok(joined(app)?.identity().wijk)).await?;
         match self.command(Command::InviteToCircle { circle, count }).await? {

@@ -1,12 +1,19 @@
 //! What crosses the border: records and enums of the surface, and how the core's become them.
 //!
 //! One description for every language: UniFFI makes Kotlin, Swift and Python of it, `tsify` TypeScript, and in a browser it travels
-//! as JSON. Ids are hexadecimal digits, days are days since 1 January 1970. Every record is a copy: what an app does with it changes nothing.
+//! as JSON. Ids are hexadecimal digits, days are days since 1 January 1970. Every record is a copy: what an app does with it changes
+//! nothing.
 
-use samenspraak_core::app::{
-    self, ContributionItem, DecisionItem, ErasureReport, LineEvent, MeetingItem, OwnSealedItem, SealedItem,
-};
-use samenspraak_core::model::{self, SealedWords};
+mod meetings;
+mod people;
+mod sealed;
+
+pub use meetings::{AgendaItem, Meeting, Present};
+pub use people::{Me, Role};
+pub use sealed::{OwnSealed, SealedStory};
+
+use samenspraak_core::app::{self, ContributionItem, DecisionItem, ErasureReport, LineEvent};
+use samenspraak_core::model;
 use samenspraak_core::view::Counts;
 #[cfg(feature = "typescript")]
 use serde::{Deserialize, Serialize};
@@ -301,134 +308,6 @@ pub struct Timeline {
     pub steps: Vec<Step>,
 }
 
-/// One point of an agenda and what was noted about it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "native", derive(uniffi::Record))]
-#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
-pub struct AgendaItem {
-    /// Its title.
-    pub title: String,
-    /// The notes.
-    pub text: String,
-}
-
-/// A meeting and its notes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "native", derive(uniffi::Record))]
-#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
-pub struct Meeting {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub title: String,
-    /// Its agenda, with the notes.
-    pub agenda: Vec<AgendaItem>,
-    /// What the notes are made of: equal on two devices when they have the same changes, whatever was merged in which order.
-    pub heads: Vec<String>,
-    /// How far own edits got, if there are any.
-    pub own: Option<Progress>,
-    /// The notes that took its place.
-    pub replaced_by: Option<String>,
-}
-
-/// Others who look at the same thing at this moment: numbers, never who.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "native", derive(uniffi::Record))]
-#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
-pub struct Present {
-    /// How many other devices look at it.
-    pub others: u32,
-    /// How many of them write.
-    pub writing: u32,
-}
-
-impl From<app::Present> for Present {
-    fn from(present: app::Present) -> Self {
-        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        Self { others: count(present.others), writing: count(present.writing) }
-    }
-}
-
-impl From<MeetingItem> for Meeting {
-    fn from(item: MeetingItem) -> Self {
-        let agenda = item.text.agenda.into_iter().map(|note| AgendaItem { title: note.title, text: note.text });
-        Self {
-            id: item.subject.to_string(),
-            title: item.text.title,
-            agenda: agenda.collect(),
-            heads: item.heads.iter().map(ToString::to_string).collect(),
-            own: item.own.map(Into::into),
-            replaced_by: item.replaced_by.map(|subject| subject.to_string()),
-        }
-    }
-}
-
-/// A sealed story as a member of the board reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "native", derive(uniffi::Record))]
-#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
-pub struct SealedStory {
-    /// Its id.
-    pub id: String,
-    /// Day the server received it.
-    pub received_day: Option<u32>,
-    /// What it says; nothing while this device has no key to it.
-    pub content: Option<Content>,
-    /// How many answers were given.
-    pub answers: u32,
-}
-
-impl From<SealedItem> for SealedStory {
-    fn from(item: SealedItem) -> Self {
-        Self {
-            id: item.subject.to_string(),
-            received_day: item.day,
-            content: item.words.and_then(story),
-            answers: u32::try_from(item.answers).unwrap_or(u32::MAX),
-        }
-    }
-}
-
-/// The words of anything sealed; nothing where what is sealed is no words. A notice and an appeal have no title.
-fn story(words: SealedWords) -> Option<Content> {
-    match words {
-        SealedWords::Story { content, .. } => Some(content.into()),
-        SealedWords::Notice { text, .. } | SealedWords::Appeal { text, .. } | SealedWords::Note { text, .. } => {
-            Some(Content { text, ..Content::default() })
-        }
-        SealedWords::PersonSecret(_) => None,
-    }
-}
-
-/// Own sealed input, with what was answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "native", derive(uniffi::Record))]
-#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
-pub struct OwnSealed {
-    /// Its id.
-    pub id: String,
-    /// What it says; nothing once it is erased.
-    pub content: Option<Content>,
-    /// How far it got.
-    pub progress: Progress,
-    /// The receipt: 28 letters with which answers are found on any phone.
-    pub receipt: String,
-    /// What was answered.
-    pub answers: Vec<String>,
-}
-
-impl From<OwnSealedItem> for OwnSealed {
-    fn from(item: OwnSealedItem) -> Self {
-        Self {
-            id: item.subject.to_string(),
-            content: item.words.and_then(story),
-            progress: item.state.into(),
-            receipt: item.receipt.letters(),
-            answers: item.answers.into_iter().map(|answer| answer.answer).collect(),
-        }
-    }
-}
-
 /// How far an erasure reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "native", derive(uniffi::Enum))]
@@ -500,62 +379,6 @@ impl From<Voice> for model::Choice {
             Voice::Pass => Self::Pass,
         }
     }
-}
-
-/// What somebody is in the wijk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "native", derive(uniffi::Enum))]
-#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
-pub enum Role {
-    /// Lives in the wijk.
-    Resident,
-    /// Leads meetings and hands out cards.
-    Facilitator,
-    /// Sits on the board and answers.
-    Board,
-    /// Keeps the server and the wijk's directory.
-    Administrator,
-    /// Signs agreements for an organisation.
-    Party,
-}
-
-impl From<model::Role> for Role {
-    fn from(role: model::Role) -> Self {
-        match role {
-            model::Role::Resident => Self::Resident,
-            model::Role::Facilitator => Self::Facilitator,
-            model::Role::Board => Self::Board,
-            model::Role::Administrator => Self::Administrator,
-            model::Role::Party => Self::Party,
-        }
-    }
-}
-
-impl From<Role> for model::Role {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Resident => Self::Resident,
-            Role::Facilitator => Self::Facilitator,
-            Role::Board => Self::Board,
-            Role::Administrator => Self::Administrator,
-            Role::Party => Self::Party,
-        }
-    }
-}
-
-/// Who this device is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "native", derive(uniffi::Record))]
-#[cfg_attr(feature = "typescript", derive(Serialize, Deserialize, Tsify), serde(rename_all = "camelCase"))]
-pub struct Me {
-    /// The wijk.
-    pub wijk: String,
-    /// The person's pseudonym.
-    pub person: String,
-    /// What the person is here, as far as this device knows; nothing before the first sync.
-    pub roles: Vec<Role>,
-    /// Address of the server, as it stands on the card.
-    pub server: String,
 }
 
 /// How this device and its server are.

@@ -6,6 +6,7 @@
 
 pub mod conversation;
 pub mod fuzz;
+pub mod line;
 #[cfg(feature = "disk")]
 pub mod scan;
 #[cfg(feature = "disk")]

@@ -375,7 +375,9 @@ impl World {
                     ServerEffect::Attend { subject, writes } => {
                         self.attended.push((subject, writes));
                         let (present, writing) = self.present;
-                        down.extend(subject.map(|subject| Frame::Attending { subject, present, writing }.encode()));
+                        if subject.is_some() {
+                            down.push(Frame::Attending { subject, present, writing }.encode());
+                        }
                     }
                     ServerEffect::Close(_) => down.push(Frame::Bye.encode()),
                 }

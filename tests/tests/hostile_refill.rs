@@ -11,9 +11,9 @@ use samenspraak_core::replica::{EntryRow, Hashes, Kept, Lacking, Place, RunBatch
 use samenspraak_core::store::log::LogHead;
 use samenspraak_core::store::{Store, Table};
 use samenspraak_core::sync::head_message;
-use samenspraak_core::sync::prove_message;
-use samenspraak_core::sync::server::{PushJob, ServerEffect, Session};
+use samenspraak_core::sync::server::{PushJob, ServerEffect};
 use samenspraak_core::sync::wire::{ChainHead, Frame};
+use samenspraak_tests::line::Line;
 use samenspraak_tests::world::{DAY, Phone, World};
 
 fn entries(store: &dyn Store) -> BTreeMap<Place, (EntryId, Kept)> {
@@ -47,28 +47,6 @@ fn scene(seed: u64) -> (World, Phone, Phone) {
         assert_eq!(world.sync(phone).settled, Some(None));
     }
     (world, amina, ben)
-}
-
-/// A connection of a phone that says what it likes.
-struct Line {
-    session: Session,
-}
-
-impl Line {
-    fn prove(world: &World, phone: &mut Phone) -> Self {
-        let nonce = [9; 32];
-        let certificate = world.server().certificate();
-        let (session, _) = Session::begin(world.wijk, certificate.clone(), nonce);
-        let mut line = Self { session };
-        let key = phone.joined().identity().key();
-        let signature = key.sign(&prove_message(world.wijk, certificate.epoch_key, &nonce));
-        assert!(line.say(world, &Frame::Prove { device: key.id(), signature }).is_empty());
-        line
-    }
-
-    fn say(&mut self, world: &World, frame: &Frame) -> Vec<ServerEffect> {
-        self.session.receive(&frame.encode(), world.server().members(), &world.server().reader())
-    }
 }
 
 fn frontier(chains: Vec<ChainHead>) -> Frame {

@@ -3,7 +3,9 @@
 
 use samenspraak_core::app::{Command, Present, Reply};
 use samenspraak_core::model::{Role, SubjectId};
+use samenspraak_core::sync::server::ServerEffect;
 use samenspraak_core::sync::wire::Frame;
+use samenspraak_tests::line::Line;
 use samenspraak_tests::world::{Phone, World};
 
 fn meeting(world: &mut World, phone: &mut Phone) -> SubjectId {
@@ -55,7 +57,7 @@ fn a_number_about_something_else_is_not_shown() {
     world.sync(&mut phone);
     world.present = (3, 0);
     phone.attend(Some(notes), false);
-    let elsewhere = Frame::Attending { subject: SubjectId::new([9; 16]), present: 40, writing: 40 };
+    let elsewhere = Frame::Attending { subject: Some(SubjectId::new([9; 16])), present: 40, writing: 40 };
     let mut shown = Vec::new();
     world.sync_watched(&mut phone, &mut |phone| {
         if phone.present(notes).is_some() {
@@ -76,4 +78,25 @@ fn a_server_that_did_not_prove_itself_does_not_hear_what_a_person_looks_at() {
     assert!(other.attended.is_empty());
     world.sync(&mut phone);
     assert_eq!(world.attended.len(), 1);
+}
+
+#[test]
+fn whatever_a_phone_says_it_looks_at_is_answered_so_that_its_line_does_not_seem_dead() {
+    let mut world = World::with_seed(12);
+    let mut phone = world.join(Role::Resident);
+    world.sync(&mut phone);
+    let mut stranger = world.join(Role::Resident);
+    let (some, none) = (Some(SubjectId::new([3; 16])), None);
+    let mut line = Line::prove(&world, &mut phone);
+    // The shell counts, and tells the number at once.
+    let effects = line.say(&world, &Frame::Attend { subject: some, writes: true });
+    assert!(matches!(effects.as_slice(), [ServerEffect::Attend { writes: true, subject } ] if *subject == some));
+    let nothing = |effects: &[ServerEffect]| {
+        let [ServerEffect::Attend { subject: None, .. }, ServerEffect::Send(answer)] = effects else { return false };
+        *answer == Frame::Attending { subject: None, present: 0, writing: 0 }
+    };
+    assert!(nothing(&line.say(&world, &Frame::Attend { subject: none, writes: false })));
+    // Who isn't in yet is counted nowhere and told nothing.
+    let mut line = Line::prove(&world, &mut stranger);
+    assert!(nothing(&line.say(&world, &Frame::Attend { subject: some, writes: true })));
 }

@@ -74,7 +74,14 @@ impl App {
         }
     }
 
-    pub(super) fn attending(&mut self, subject: SubjectId, present: u64, writing: u64, effects: &mut Vec<Effect>) {
+    pub(super) fn attending(
+        &mut self,
+        subject: Option<SubjectId>,
+        present: u64,
+        writing: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(subject) = subject else { return };
         let presence = &mut self.presence;
         // An answer about what this person has left may still be on its way.
         if presence.said.subject != Some(subject) || presence.attended.subject != Some(subject) {

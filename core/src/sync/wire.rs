@@ -339,10 +339,11 @@ pub enum Frame {
         /// Whether the person writes.
         writes: bool,
     },
-    /// Server: so many devices look at what this phone attends, itself included. Never which.
+    /// Server: so many devices look at what this phone attends, itself included. Never which. Every `Attend` is answered by one at
+    /// once, so that a phone knows that the line lives; others follow when the number changes.
     Attending {
-        /// What.
-        subject: SubjectId,
+        /// What; nothing when the phone attends nothing, or may not.
+        subject: Option<SubjectId>,
         /// How many look at it.
         present: u64,
         /// How many of them write.

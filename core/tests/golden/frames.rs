@@ -97,7 +97,8 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ),
         ("attend", Frame::Attend { subject: Some(subject), writes: true }),
         ("attend nothing", Frame::Attend { subject: None, writes: false }),
-        ("attending", Frame::Attending { subject, present: 12, writing: 3 }),
+        ("attending", Frame::Attending { subject: Some(subject), present: 12, writing: 3 }),
+        ("attending nothing", Frame::Attending { subject: None, present: 0, writing: 0 }),
     ]
 }
 

@@ -130,6 +130,35 @@ test('what stops the core is kept aside, the core runs again, and nothing else i
   await tab.evaluate(() => wijk.contribute({ title: 'Verder', text: 'Het gaat gewoon door.' }));
 });
 
+test('a tab that is closed in the middle of something again and again may try it again', { timeout }, async (t) => {
+  const { server, browser, address } = await world(t);
+  const tab = await (await browser()).tab(address);
+  await tab.evaluate((card) => wijk.join(card), server.cards('resident')[0]);
+  /** Tabs died as often as that, with one and the same thing in hand; then it is asked for. */
+  const died = (times, hoursAgo = 0) => tab.evaluate(async ([times, hoursAgo]) => {
+    const asked = new TextEncoder().encode(JSON.stringify({ attend: { id: null, writes: false } }));
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', asked));
+    const hash = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    for (let time = 0; time < times; time += 1) {
+      await wijk.close();
+      const db = await new Promise((tell) => {
+        indexedDB.open('samenspraak/phone').onsuccess = (event) => tell(event.target.result);
+      });
+      const writing = db.transaction('meta', 'readwrite');
+      writing.objectStore('meta').put({ what: 'ask', hash, at: Date.now() - hoursAgo * 3_600_000 }, 'hand');
+      await new Promise((done) => (writing.oncomplete = done));
+      db.close();
+      globalThis.wijk = await openWijk({ name: 'phone' });
+    }
+    return (await failure(wijk.attend(null)))?.kind ?? 'done';
+  }, [times, hoursAgo]);
+  assert.equal(await died(4), 'done');
+  assert.equal(await died(4), 'done', 'it got through in between');
+  assert.equal(await died(5), 'quarantined');
+  await tab.evaluate(() => wijk.contribute({ title: 'Verder', text: 'Het gaat gewoon door.' }));
+  assert.equal(await died(1, 2), 'done', 'after an hour it is tried once more');
+});
+
 test('a frame that stops the core is not given to it again, and what is written here goes on', { timeout }, async (t) => {
   const { browser, address } = await world(t, { served: false });
   const server = await parrot([1, 2, 3]);

@@ -28,9 +28,9 @@ export interface Hand {
 interface Kept extends Quarantined {
   /** Of the core that it stopped. */
   version: string;
-  /** How often. Once is enough when the core said so; a tab that died may have been closed. */
+  /** Whether the core stopped in it; otherwise a tab died with it in hand, so often and each time without getting through. */
+  isCertain: boolean;
   strikes: number;
-  isQuarantined: boolean;
 }
 
 /** One transaction's worth. */
@@ -50,8 +50,11 @@ export class DamagedRecord extends Error {}
 export class MissingKey extends Error {}
 
 const IV_BYTES = 12;
-/** Deaths of a tab with the same thing in hand before that is kept aside. */
-const STRIKES_MAX = 2;
+/** Deaths of a tab with the same thing in hand before that is kept aside for a while. A tab is mostly closed, or ended by a system
+ * that needs its memory: few phones do that five times in a row at the same moment by chance. */
+const STRIKES_MAX = 5;
+/** How long it is kept aside then, before it is tried once more: on another day that phone may have room. */
+const STRUCK_MS = 3_600_000;
 /** Keys of commands that are kept: more than tabs can have waiting when their writer goes. */
 const DONE_MAX = 256;
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -62,6 +65,7 @@ export class Storage {
     private readonly key: CryptoKey,
     private readonly version: string,
     private done: string[] = [],
+    private readonly kept = new Map<string, Kept>(),
   ) {}
 
   /** Opens or makes the storage of a name. */
@@ -74,7 +78,8 @@ export class Storage {
     try {
       const known = await db.get('meta', 'key');
       const done = await db.get('meta', 'done');
-      if (known instanceof CryptoKey) return new Storage(db, known, version, Array.isArray(done) ? done : []);
+      const kept = new Map((await db.getAll('quarantine')).map((one) => [one.hash, one] as const));
+      if (known instanceof CryptoKey) return new Storage(db, known, version, Array.isArray(done) ? done : [], kept);
       if ((await db.get('meta', 'head')) || (await db.count('pages')) || (await db.count('journal'))) {
         throw new MissingKey('the key of this storage is gone');
       }
@@ -172,8 +177,15 @@ export class Storage {
     await Promise.all([marking.store.put(hand, 'hand'), marking.done]);
   }
 
-  /** The core has done with it. */
-  async unmark(): Promise<void> {
+  /** The core has got through it: whatever tabs died of before, it wasn't this. */
+  async unmark(hash: string): Promise<void> {
+    // First, and not after something else: what is marked next must not be unmarked by this.
+    const gone = this.letGo();
+    if (this.kept.delete(hash)) await this.db.delete('quarantine', hash);
+    await gone;
+  }
+
+  private async letGo(): Promise<void> {
     const marking = this.db.transaction('meta', 'readwrite', { durability: 'relaxed' });
     await Promise.all([marking.store.delete('hand'), marking.done]);
   }
@@ -183,37 +195,41 @@ export class Storage {
     const hand = await this.db.get('meta', 'hand');
     if (!hand || hand instanceof CryptoKey || hand instanceof Uint8Array || Array.isArray(hand)) return null;
     const kept = await this.strike(hand, false);
-    await this.unmark();
-    return kept.isQuarantined ? kept : null;
+    await this.letGo();
+    return this.isAside(kept) ? kept : null;
   }
 
   /** Keeps something aside that stopped the core. */
   async quarantine(hand: Hand): Promise<Quarantined> {
     const kept = await this.strike(hand, true);
-    await this.unmark();
+    await this.letGo();
     return kept;
   }
 
   private async strike(hand: Hand, isCertain: boolean): Promise<Kept> {
-    const striking = this.db.transaction('quarantine', 'readwrite', { durability: 'strict' });
-    const before = await striking.store.get(hand.hash);
+    const before = this.kept.get(hand.hash);
     const strikes = (before?.version === this.version ? before.strikes : 0) + 1;
-    const isQuarantined = isCertain || strikes >= STRIKES_MAX;
-    const kept: Kept = { what: hand.what, hash: hand.hash, at: hand.at, version: this.version, strikes, isQuarantined };
+    const kept: Kept = { what: hand.what, hash: hand.hash, at: hand.at, version: this.version, strikes, isCertain };
+    const striking = this.db.transaction('quarantine', 'readwrite', { durability: 'strict' });
     await Promise.all([striking.store.put(kept, hand.hash), striking.done]);
+    this.kept.set(hand.hash, kept);
     return kept;
   }
 
-  /** Whether something stopped this version of the core before. */
-  async isQuarantined(hash: string): Promise<boolean> {
-    const kept = await this.db.get('quarantine', hash);
-    return kept !== undefined && kept.isQuarantined && kept.version === this.version;
+  private isAside(kept: Kept): boolean {
+    if (kept.version !== this.version) return false;
+    return kept.isCertain || (kept.strikes >= STRIKES_MAX && Date.now() < kept.at + STRUCK_MS);
+  }
+
+  /** Whether something stopped this version of the core before, or tabs died of it lately. */
+  isQuarantined(hash: string): boolean {
+    const kept = this.kept.get(hash);
+    return kept !== undefined && this.isAside(kept);
   }
 
   /** How many frames are kept aside. */
-  async framesAside(): Promise<number> {
-    const all = await this.db.getAll('quarantine');
-    return all.filter((kept) => kept.what === 'frame' && kept.isQuarantined && kept.version === this.version).length;
+  framesAside(): number {
+    return [...this.kept.values()].filter((kept) => kept.what === 'frame' && this.isAside(kept)).length;
   }
 
   close(): void {

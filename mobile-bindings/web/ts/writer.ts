@@ -176,22 +176,23 @@ export class Writer implements Shell {
   async #do(job: Job): Promise<void> {
     const hand: Hand = job.bytes ? { what: job.what, hash: await hash(job.bytes), at: Date.now() } : nothing('turn');
     if (job.frame !== undefined) this.#waitingBytes -= job.bytes?.length ?? 0;
-    let run = job.run;
+    let [run, isMarked] = [job.run, false];
     if (job.key?.again && this.storage.wasDone(job.key.key)) {
       return job.asker?.answer({ well: false, problem: { kind: 'interrupted' } });
     }
     if (job.bytes) {
-      if (await this.storage.isQuarantined(hand.hash)) {
+      if (this.storage.isQuarantined(hand.hash)) {
         if (job.asker) {
           const detail = 'this stopped the core before';
           return job.asker.answer({ well: false, problem: { kind: 'quarantined', detail } });
         }
         const line = job.frame ?? 0;
-        const rest = Math.min(REST_MS * 2 ** (await this.storage.framesAside()), REST_MS_MAX);
+        const rest = Math.min(REST_MS * 2 ** this.storage.framesAside(), REST_MS_MAX);
         run = (core) => core.rest(Date.now(), line, 'what the server sends stopped the core before', Date.now() + rest);
       } else {
         // Where there is no room even for this, it is done without.
         await this.storage.mark(hand).catch(() => {});
+        isMarked = true;
       }
     }
     const asked = this.#nextRequest;
@@ -199,7 +200,7 @@ export class Writer implements Shell {
     this.#guard(hand, asked, () => this.#core && run(this.#core), job.asker);
     await this.#write(hand, asked, job.asker);
     this.#doing = null;
-    if (job.bytes && this.#core) void this.storage.unmark().catch(() => {});
+    if (isMarked && this.#core) void this.storage.unmark(hand.hash).catch(() => {});
   }
 
   /** Writes what the core gives out, until it gives out nothing more. */

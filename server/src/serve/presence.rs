@@ -60,7 +60,7 @@ impl Seat {
         let count = *self.count.borrow_and_update();
         let Count { present, writing } = count;
         (self.told.replace(count) != Some(count)).then_some(Frame::Attending {
-            subject: self.subject,
+            subject: Some(self.subject),
             present,
             writing,
         })

@@ -76,7 +76,8 @@ fn seeds() -> Vec<Vec<u8>> {
         Frame::Erased { space, subject, reach: Some(Reach { devices: 3, confirmed: 2 }) },
         Frame::Attend { subject: Some(subject), writes: true },
         Frame::Attend { subject: None, writes: false },
-        Frame::Attending { subject, present: 300, writing: 2 },
+        Frame::Attending { subject: Some(subject), present: 300, writing: 2 },
+        Frame::Attending { subject: None, present: 0, writing: 0 },
         Frame::Segment { space, epoch: [1; 16], from: 3, packed: vec![7; 40] },
     ];
     let mut seeds = Conversation::new().said;

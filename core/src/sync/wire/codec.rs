@@ -81,14 +81,13 @@ impl Frame {
             }
             Self::Attend { subject, writes } => {
                 w.array(3).uint(21);
-                match subject {
-                    Some(subject) => w.bytes(subject.as_bytes()),
-                    None => w.null(),
-                };
+                optional_subject(&mut w, *subject);
                 w.bool(*writes);
             }
             Self::Attending { subject, present, writing } => {
-                w.array(4).uint(22).bytes(subject.as_bytes()).uint(*present).uint(*writing);
+                w.array(4).uint(22);
+                optional_subject(&mut w, *subject);
+                w.uint(*present).uint(*writing);
             }
             Self::Frontier { .. } | Self::Wanted { .. } | Self::Shown { .. } => super::frontier::encode(self, &mut w),
         }
@@ -155,10 +154,7 @@ impl Frame {
                 packed: r.bytes(SEGMENT_BYTES_MAX)?.to_vec(),
             },
             18..=20 => super::frontier::decode(number, &mut r)?,
-            21 => {
-                let subject = if r.null()? { None } else { Some(SubjectId::new(r.exact()?)) };
-                Self::Attend { subject, writes: r.bool()? }
-            }
+            21 => Self::Attend { subject: read_optional_subject(&mut r)?, writes: r.bool()? },
             22 => attending(&mut r)?,
             _ => Self::Bye,
         };
@@ -178,6 +174,17 @@ fn read_optional(r: &mut Reader<'_>) -> Result<Option<u64>, CborError> {
     if r.null()? { Ok(None) } else { r.uint().map(Some) }
 }
 
+fn optional_subject(w: &mut Writer, subject: Option<SubjectId>) {
+    match subject {
+        Some(subject) => w.bytes(subject.as_bytes()),
+        None => w.null(),
+    };
+}
+
+fn read_optional_subject(r: &mut Reader<'_>) -> Result<Option<SubjectId>, CborError> {
+    if r.null()? { Ok(None) } else { r.exact().map(SubjectId::new).map(Some) }
+}
+
 fn reach(r: &mut Reader<'_>) -> Result<Option<Reach>, CborError> {
     match (read_optional(r)?, read_optional(r)?) {
         (None, None) => Ok(None),
@@ -187,7 +194,7 @@ fn reach(r: &mut Reader<'_>) -> Result<Option<Reach>, CborError> {
 }
 
 fn attending(r: &mut Reader<'_>) -> Result<Frame, CborError> {
-    let (subject, present, writing) = (SubjectId::new(r.exact()?), r.uint()?, r.uint()?);
+    let (subject, present, writing) = (read_optional_subject(r)?, r.uint()?, r.uint()?);
     match writing <= present {
         true => Ok(Frame::Attending { subject, present, writing }),
         false => Err(r.error("writers among those who are present")),

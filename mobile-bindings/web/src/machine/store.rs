@@ -2,7 +2,7 @@
 
 use samenspraak_core::app::{Event, Timestamp};
 use samenspraak_core::store::erased::scrub_if_due;
-use samenspraak_core::store::{Batch, Row, Store, StoreError, Table};
+use samenspraak_core::store::{Batch, Row, Store, StoreError, Table, check_limits};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Machine, Out};
@@ -79,7 +79,13 @@ impl Machine {
         if self.writing.is_some() {
             return;
         }
-        if let Some((commit, batch)) = self.waiting.take() {
+        while let Some((commit, batch)) = self.waiting.take() {
+            // Before it is written: a record that is not to be read again would keep this device from opening for ever.
+            if let Err(error) = check_limits(&batch) {
+                self.tell_app(now, Event::StoreFailed { commit, error });
+                self.perform(now);
+                continue;
+            }
             let number = self.head.journal_next;
             let head = Head { journal_next: number + 1, ..self.head.clone() };
             let write = Write {
@@ -128,7 +134,6 @@ impl Machine {
         }
         match (what, result) {
             (What::Commit { commit, batch }, Ok(())) => {
-                // Its limits were checked by the core's own rules; should it be refused, the core hears of that.
                 let event = match self.rows.commit(&batch) {
                     Ok(()) => Event::Stored { commit },
                     Err(error) => Event::StoreFailed { commit, error },

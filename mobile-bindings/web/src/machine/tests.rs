@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use samenspraak::Content;
 use samenspraak_core::membership::card::{CardLink, CardSecret};
 use samenspraak_core::model::WijkId;
+use samenspraak_core::store::{STORED_BYTES_MAX, Table};
 
 use super::*;
 
@@ -105,6 +106,20 @@ fn what_does_not_fit_is_refused_and_everything_else_stays_and_opens_again() {
     assert_eq!(answers(&outs), [&Err(WijkError::NoSpace)]);
     assert_eq!(count(&mut machine), "1");
     let outs = settle(&mut machine, &mut disk, 2, ask(3, words("drie")));
+    assert!(answers(&outs)[0].is_ok());
+    assert_eq!(count(&mut disk.open(3)), "2");
+}
+
+#[test]
+fn what_could_not_be_read_again_is_never_written() {
+    let mut disk = Disk::default();
+    let mut machine = joined(&mut disk);
+    settle(&mut machine, &mut disk, 1, ask(1, words("een")));
+    let mut batch = Batch::new();
+    batch.put(Table::Meta, b"too long".as_slice(), vec![0; STORED_BYTES_MAX + 1]);
+    machine.waiting = Some((99, batch));
+    settle(&mut machine, &mut disk, 2, Input::Tick);
+    let outs = settle(&mut machine, &mut disk, 2, ask(2, words("twee")));
     assert!(answers(&outs)[0].is_ok());
     assert_eq!(count(&mut disk.open(3)), "2");
 }
