@@ -26,7 +26,7 @@ mod rewrite;
 mod sync;
 mod write;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use closed::{AnswerItem, OwnSealedItem, SealedItem};
@@ -43,6 +43,7 @@ pub use presence::Present;
 pub use read::{ContributionItem, DecisionItem, Line, LineEvent, MeetingItem, OwnState};
 
 use crate::model::{SpaceId, SubjectId};
+use crate::ordered::Set;
 use crate::replica::{ReplicaError, Side};
 use crate::store::erased::{self, Erasure};
 use crate::store::{Batch, Store, StoreError};
@@ -119,7 +120,7 @@ pub enum Effect {
         result: Result<Reply, CommandError>,
     },
     /// What is about these subjects reads differently now.
-    Changed(BTreeSet<SubjectId>),
+    Changed(Set<SubjectId>),
     /// Words were erased and their bytes still stand in the store's files: call
     /// [`scrub_if_due`](crate::store::erased::scrub_if_due) soon, once for several of these, and before a clean end at the
     /// latest. Whoever opens a store asks it too, for what a kill left undone. When it fails it stays due.
@@ -320,7 +321,7 @@ impl App {
             Then::GaveWay => self.gave_way(effects),
             Then::DidDuties(outcomes) => self.did_duties(&outcomes, effects),
             Then::Dropped(subject) => {
-                effects.push(Effect::Changed(BTreeSet::from([subject])));
+                effects.push(Effect::Changed(Set::from([subject])));
                 self.push_more(effects);
             }
             Then::Took(taken) => self.took(*taken, effects),
@@ -362,14 +363,14 @@ impl App {
     }
 
     /// Takes what is stored into the view. Should the store not be readable, everything is opened again.
-    fn show(&mut self, outcomes: &[crate::replica::Outcome]) -> BTreeSet<SubjectId> {
+    fn show(&mut self, outcomes: &[crate::replica::Outcome]) -> Set<SubjectId> {
         match self.joined.as_mut().map(|joined| joined.show(outcomes)) {
             Some(Ok(changed)) => changed,
             Some(Err(_)) => {
                 self.reload();
-                BTreeSet::new()
+                Set::new()
             }
-            None => BTreeSet::new(),
+            None => Set::new(),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod hash;
 pub mod letters;
 pub mod membership;
 pub mod model;
+pub mod ordered;
 pub mod replica;
 pub mod seal;
 pub mod store;

@@ -13,14 +13,13 @@ mod lists;
 mod settled;
 mod take;
 
-use std::collections::BTreeSet;
-
 pub use closed::{ClosedSpace, Enrolled};
 pub use fold::{Card, DEVICES_PER_PERSON_MAX, Device, INVITATIONS_PER_DEVICE_MAX, ROOT_AUTHORITY, ServerKey, Source};
 pub use take::{Answer, Asked, Changes, Flip};
 
 use crate::entry::codec::Record;
 use crate::model::*;
+use crate::ordered::Set;
 use closed::ClosedSpaces;
 use fold::{Folded, Statements};
 
@@ -138,7 +137,7 @@ impl Members {
             SpaceId::Board | SpaceId::Inbox => announced.collect(),
             _ => self.closed.space(space).map(|closed| closed.generations.values().collect()).unwrap_or_default(),
         };
-        let replaced: BTreeSet<GenerationId> = all.iter().flat_map(|g| g.replaces.iter().copied()).collect();
+        let replaced: Set<GenerationId> = all.iter().flat_map(|g| g.replaces.iter().copied()).collect();
         let id = |generation: &Generation| crate::entry::codec::generation_id(&generation.public);
         all.into_iter().filter(|generation| !replaced.contains(&id(generation))).collect()
     }

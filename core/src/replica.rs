@@ -23,7 +23,6 @@ mod standing;
 mod txn;
 mod wake;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use about::places_about;
@@ -43,6 +42,7 @@ use crate::gate::Dep;
 use crate::gate::body::{SubjectState, is_membership};
 use crate::membership::{Asked, Members};
 use crate::model::{DeviceId, EntryId, PersonId, SpaceId, SubjectId, WijkId};
+use crate::ordered::{Map, Set};
 use crate::store::{Batch, Row, Store, StoreError, Table, keys, walk};
 
 /// How the keys of entries in closed spaces begin: the first byte of [`SpaceId::to_bytes`].
@@ -92,11 +92,11 @@ pub struct Replica {
     side: Side,
     store: Arc<dyn Store>,
     members: Members,
-    heads: BTreeMap<(SpaceId, DeviceId), Head>,
-    waiting: BTreeMap<Dep, BTreeSet<Place>>,
-    waiting_by_device: BTreeMap<DeviceId, usize>,
+    heads: Map<(SpaceId, DeviceId), Head>,
+    waiting: Map<Dep, Set<Place>>,
+    waiting_by_device: Map<DeviceId, usize>,
     /// Rows admitted and not yet committed.
-    uncommitted: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    uncommitted: Map<(Table, Vec<u8>), Option<Vec<u8>>>,
     recent: recent::Recent,
     /// Grows with everything that is admitted.
     admissions: u64,
@@ -127,10 +127,10 @@ impl Replica {
             side,
             store,
             members,
-            heads: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            waiting_by_device: BTreeMap::new(),
-            uncommitted: BTreeMap::new(),
+            heads: Map::new(),
+            waiting: Map::new(),
+            waiting_by_device: Map::new(),
+            uncommitted: Map::new(),
             recent: recent::Recent::default(),
             admissions: 0,
         };
@@ -158,7 +158,7 @@ impl Replica {
     /// # Errors
     /// When rows can't be read.
     pub fn members_in(wijk: WijkId, store: &dyn Store) -> Result<Members, ReplicaError> {
-        fold_members(wijk, store, &BTreeSet::new())
+        fold_members(wijk, store, &Set::new())
     }
 
     /// Calls `each` for every committed row whose key begins with `prefix`.
@@ -203,7 +203,7 @@ impl Replica {
 
     /// Spaces in which anybody wrote.
     #[must_use]
-    pub fn spaces(&self) -> BTreeSet<SpaceId> {
+    pub fn spaces(&self) -> Set<SpaceId> {
         self.heads.keys().map(|(space, _)| *space).collect()
     }
 
@@ -216,7 +216,7 @@ impl Replica {
     /// Number of entries whose bodies wait.
     #[must_use]
     pub fn waiting_count(&self) -> usize {
-        self.waiting.values().map(BTreeSet::len).sum()
+        self.waiting.values().map(Set::len).sum()
     }
 
     fn waits(&mut self, dep: Dep, place: Place) {
@@ -397,7 +397,7 @@ impl Replica {
 
 /// Folds the stored members: all records that have a place, whether they count or wait, but for those at `unlogged`. No
 /// signature is checked again: each was when its row was written, and rows of the journal have checksums.
-fn fold_members(wijk: WijkId, store: &dyn Store, unlogged: &BTreeSet<Place>) -> Result<Members, ReplicaError> {
+fn fold_members(wijk: WijkId, store: &dyn Store, unlogged: &Set<Place>) -> Result<Members, ReplicaError> {
     let mut said = Vec::new();
     let prefixes = [keys::space(SpaceId::Members)].into_iter().chain(CLOSED_PREFIXES.map(<[u8]>::to_vec));
     for prefix in prefixes {

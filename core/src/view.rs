@@ -6,14 +6,13 @@
 mod moderation;
 mod tally;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 pub use moderation::{ErasureFacts, RulingFacts};
 
 use crate::entry::codec::Record;
 use crate::entry::{Kind, Tombstone};
 use crate::gate::Verdict;
 use crate::model::{Choice, Decision, EntryId, PersonId, ReplyId, SpaceId, SubjectId, Tally, Voice};
+use crate::ordered::{Map, Set};
 use crate::replica::Place;
 
 /// A document that counts: a contribution or a meeting.
@@ -98,20 +97,20 @@ pub struct Numbered {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct View {
-    contributions: BTreeMap<SubjectId, DocumentFacts>,
-    meetings: BTreeMap<SubjectId, DocumentFacts>,
-    voices: BTreeMap<(SubjectId, PersonId), Vec<Spoken>>,
-    voice_subjects: BTreeMap<SubjectId, (SubjectId, PersonId)>,
-    decisions: BTreeMap<EntryId, DecisionFacts>,
-    decided: BTreeMap<SubjectId, BTreeSet<EntryId>>,
+    contributions: Map<SubjectId, DocumentFacts>,
+    meetings: Map<SubjectId, DocumentFacts>,
+    voices: Map<(SubjectId, PersonId), Vec<Spoken>>,
+    voice_subjects: Map<SubjectId, (SubjectId, PersonId)>,
+    decisions: Map<EntryId, DecisionFacts>,
+    decided: Map<SubjectId, Set<EntryId>>,
     /// Which text took the place of which; kept when either is erased, so that a line doesn't break.
-    replaced: BTreeMap<SubjectId, SubjectId>,
-    numbered: BTreeMap<EntryId, Numbered>,
-    sealed: BTreeMap<SpaceId, BTreeMap<SubjectId, SealedFacts>>,
-    answers: BTreeMap<ReplyId, BTreeMap<SubjectId, SealedFacts>>,
+    replaced: Map<SubjectId, SubjectId>,
+    numbered: Map<EntryId, Numbered>,
+    sealed: Map<SpaceId, Map<SubjectId, SealedFacts>>,
+    answers: Map<ReplyId, Map<SubjectId, SealedFacts>>,
     tallies: tally::Tallies,
     /// Subjects that a tombstone is about. When one of staff has signed, the words are still here; they may come after it.
-    hidden: BTreeSet<SubjectId>,
+    hidden: Set<SubjectId>,
     moderation: moderation::Moderation,
 }
 
@@ -208,8 +207,8 @@ impl View {
 
     /// Everything sealed in a space.
     #[must_use]
-    pub fn sealed_in(&self, space: SpaceId) -> &BTreeMap<SubjectId, SealedFacts> {
-        const NOTHING: &BTreeMap<SubjectId, SealedFacts> = &BTreeMap::new();
+    pub fn sealed_in(&self, space: SpaceId) -> &Map<SubjectId, SealedFacts> {
+        const NOTHING: &Map<SubjectId, SealedFacts> = &Map::new();
         self.sealed.get(&space).unwrap_or(NOTHING)
     }
 
@@ -311,15 +310,14 @@ impl View {
     /// means "not agreed yet". Voices don't come along: others supported the words that were there.
     #[must_use]
     pub fn decisions_on(&self, subject: SubjectId) -> Vec<&DecisionFacts> {
-        let mut ids: BTreeSet<EntryId> = BTreeSet::new();
-        let (mut at, mut seen) = (Some(subject), BTreeSet::new());
+        let mut ids: Set<EntryId> = Set::new();
+        let (mut at, mut seen) = (Some(subject), Set::new());
         while let Some(subject) = at.filter(|subject| seen.insert(*subject)) {
             ids.extend(self.decided.get(&subject).into_iter().flatten());
             at = self.replaced.get(&subject).copied();
         }
         let all: Vec<&DecisionFacts> = ids.iter().filter_map(|id| self.decisions.get(id)).collect();
-        let replaced: BTreeSet<EntryId> =
-            all.iter().flat_map(|facts| facts.decision.replaces.iter().copied()).collect();
+        let replaced: Set<EntryId> = all.iter().flat_map(|facts| facts.decision.replaces.iter().copied()).collect();
         all.into_iter().filter(|facts| !replaced.contains(&facts.id)).collect()
     }
 }

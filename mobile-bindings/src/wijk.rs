@@ -3,13 +3,13 @@
 //! Whoever calls sends a request to the task and waits for its answer; nobody holds a lock meanwhile. The task ends when the object
 //! is closed or dropped. Dropping is a kill: nothing is lost, and the next opening takes a little longer.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use samenspraak_core::app::{App, Command, CommandError, Reply};
 use samenspraak_core::model::SubjectId;
+use samenspraak_core::ordered::Set;
 use samenspraak_core::store::disk::{DiskOptions, DiskStore};
 use samenspraak_core::store::keys::first_rows;
 use samenspraak_core::store::{SealedStore, Store};
@@ -62,7 +62,7 @@ type Look = Box<dyn FnOnce(&mut App) + Send>;
 /// What is told to whoever listens.
 struct Shown {
     state: Mutex<SyncState>,
-    changed: Mutex<BTreeSet<SubjectId>>,
+    changed: Mutex<Set<SubjectId>>,
     background: Mutex<Background>,
     /// Grows with everything there is to tell; the teller waits for it.
     news: watch::Sender<u64>,

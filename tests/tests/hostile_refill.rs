@@ -2,11 +2,12 @@
 //! about what others wrote, a server about what it lacks.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use samenspraak_core::app::{Command, Reply};
 use samenspraak_core::entry::{Payload, Run, Signature};
 use samenspraak_core::model::{Content, DeviceId, EntryId, Role, SpaceId};
+use samenspraak_core::ordered::Set;
 use samenspraak_core::replica::{EntryRow, Hashes, Kept, Lacking, Place, RunBatch};
 use samenspraak_core::store::log::LogHead;
 use samenspraak_core::store::{Store, Table};
@@ -133,7 +134,7 @@ fn forged_runs_that_are_relayed_to_an_empty_server_are_refused_and_the_true_ones
     // Who belongs is brought honestly.
     let replica = mallory.joined().replica();
     let chains = replica.frontier(SpaceId::Members).map(|(device, _)| (device, 0)).collect();
-    let mut lacking = Lacking::new(SpaceId::Members, chains, BTreeSet::new());
+    let mut lacking = Lacking::new(SpaceId::Members, chains, Set::new());
     while let Some(relayed) = replica.pack_lacking(&mut lacking).unwrap() {
         let job = PushJob { push: 0, space: SpaceId::Members, batch: relayed.batch };
         let (answers, _) = world.server_mut().admit(&[job], DAY).unwrap();

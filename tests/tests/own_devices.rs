@@ -83,6 +83,6 @@ fn a_person_s_own_space_is_read_by_nobody_else_and_by_no_device_that_was_lost() 
     assert_ne!(before, after);
     let lost_key = lost.joined().key_in(own).id();
     let closed = world.server().members().closed(own).unwrap();
-    assert!(closed.wraps[&before.generation()].contains_key(&lost_key));
-    assert!(!closed.wraps[&after.generation()].contains_key(&lost_key));
+    assert!(closed.wraps.get(&before.generation()).unwrap().contains_key(&lost_key));
+    assert!(!closed.wraps.get(&after.generation()).unwrap().contains_key(&lost_key));
 }

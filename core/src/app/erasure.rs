@@ -4,12 +4,11 @@
 //! it keeps it: a kill in between forgets nothing. It is sent only once the store's files hold none of what was erased
 //! (`store::erased`), so never before a scrub. A sync in which nothing was erased sends nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::{App, CommandError, Effect, Joined, Reply, Then};
 use crate::cbor::{CborError, Reader, Writer};
 use crate::gate::body::SubjectState;
 use crate::model::{SpaceId, SubjectId};
+use crate::ordered::{Map, Set};
 use crate::replica::ReplicaError;
 use crate::store::erased::is_scrub_due;
 use crate::store::log::Epoch;
@@ -33,9 +32,9 @@ pub enum ErasureReport {
 #[derive(Debug, Default)]
 pub(super) struct Erasing {
     /// What this phone is to confirm: up to which number of which log.
-    unconfirmed: BTreeMap<SpaceId, (Epoch, u64)>,
-    asked: BTreeSet<(SpaceId, SubjectId)>,
-    reports: BTreeMap<SubjectId, ErasureReport>,
+    unconfirmed: Map<SpaceId, (Epoch, u64)>,
+    asked: Set<(SpaceId, SubjectId)>,
+    reports: Map<SubjectId, ErasureReport>,
 }
 
 fn row(space: SpaceId) -> Vec<u8> {
@@ -115,7 +114,7 @@ impl Joined {
     /// When the store can't be read.
     pub fn own_erased(&self) -> Result<Vec<SubjectId>, ReplicaError> {
         let listed = crate::store::erased::since(self.replica.store().as_ref(), 0)?;
-        let mut own = BTreeSet::new();
+        let mut own = Set::new();
         for erased in listed.into_iter().filter(|erased| erased.space == SpaceId::Open) {
             let row = self.replica.subject(erased.space, erased.subject)?;
             if row.and_then(|row| row.owner) == Some(self.identity.person) {
@@ -210,7 +209,7 @@ impl App {
         joined.erasing.asked.remove(&(space, subject));
         let report = reach.map_or(ErasureReport::NotThere, ErasureReport::Reached);
         joined.erasing.reports.insert(subject, report);
-        effects.push(Effect::Changed(BTreeSet::from([subject])));
+        effects.push(Effect::Changed(Set::from([subject])));
         self.settle(effects);
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! What a phone holds of its wijk while it runs: identity, replica, view, receipts, and documents that were looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use automerge::Automerge;
@@ -17,6 +16,7 @@ use crate::entry::{Kind, codec::DocumentChange};
 use crate::gate::Verdict;
 use crate::gate::body::{SubjectState, is_membership};
 use crate::model::{Content, EntryId, PersonId, SealedWords, SpaceId, SubjectId};
+use crate::ordered::{Map, Set};
 use crate::replica::{Kept, News, Outcome, Place, Replica, ReplicaError, Side};
 use crate::store::log::LogHead;
 use crate::store::{Store, Table};
@@ -35,7 +35,7 @@ pub(super) fn sync_key(space: SpaceId) -> Vec<u8> {
 
 struct OpenDocument {
     doc: Automerge,
-    folded: BTreeSet<Place>,
+    folded: Set<Place>,
     /// [`DocumentFacts::changes`](crate::view::DocumentFacts) when it was folded.
     changes: u32,
     set_aside: usize,
@@ -47,24 +47,24 @@ pub struct Joined {
     pub(super) key: Key,
     pub(super) replica: Replica,
     pub(super) view: View,
-    pub(super) receipts: BTreeMap<EntryId, ReceiptLine>,
-    pub(super) remembered: BTreeMap<SpaceId, Remembered>,
+    pub(super) receipts: Map<EntryId, ReceiptLine>,
+    pub(super) remembered: Map<SpaceId, Remembered>,
     pub(super) session: Option<Session>,
     /// One session a process and document; never one that was used before.
-    pub(super) sessions: BTreeMap<SubjectId, [u8; 8]>,
+    pub(super) sessions: Map<SubjectId, [u8; 8]>,
     pub(super) erasing: Erasing,
-    documents: BTreeMap<SubjectId, OpenDocument>,
+    documents: Map<SubjectId, OpenDocument>,
     documents_opened: u64,
     /// Own sealed input, by subject.
-    pub(super) own: BTreeMap<SubjectId, OwnSealed>,
+    pub(super) own: Map<SubjectId, OwnSealed>,
     /// What was opened of closed spaces.
-    pub(super) opened: BTreeMap<SubjectId, SealedWords>,
+    pub(super) opened: Map<SubjectId, SealedWords>,
     /// Whether something changed that may leave this device something to do in closed spaces.
     pub(super) duties_due: bool,
     /// Heads of logs that the server signed and could not show later.
     pub(super) broken: Vec<BrokenHistory>,
     /// Words of contributions as of so many changes, so that a list doesn't open every document again.
-    words: BTreeMap<SubjectId, (u32, Content)>,
+    words: Map<SubjectId, (u32, Content)>,
 }
 
 impl Joined {
@@ -78,18 +78,18 @@ impl Joined {
             key,
             replica,
             view: View::default(),
-            receipts: BTreeMap::new(),
-            remembered: BTreeMap::new(),
+            receipts: Map::new(),
+            remembered: Map::new(),
             session: None,
-            sessions: BTreeMap::new(),
+            sessions: Map::new(),
             erasing: Erasing::default(),
-            documents: BTreeMap::new(),
+            documents: Map::new(),
             documents_opened: 0,
-            own: BTreeMap::new(),
-            opened: BTreeMap::new(),
+            own: Map::new(),
+            opened: Map::new(),
             duties_due: true,
             broken: Vec::new(),
-            words: BTreeMap::new(),
+            words: Map::new(),
         })
     }
 
@@ -181,8 +181,8 @@ impl Joined {
     ///
     /// # Errors
     /// When the store can't be read; then the view is not what the store holds.
-    pub(super) fn show(&mut self, outcomes: &[Outcome]) -> Result<BTreeSet<SubjectId>, ReplicaError> {
-        let mut changed = BTreeSet::new();
+    pub(super) fn show(&mut self, outcomes: &[Outcome]) -> Result<Set<SubjectId>, ReplicaError> {
+        let mut changed = Set::new();
         let mut ceased = false;
         for outcome in outcomes {
             if is_membership(outcome.kind) {
@@ -263,7 +263,7 @@ impl Joined {
             }
             let entry = self.documents.entry(subject).or_insert_with(|| OpenDocument {
                 doc: Automerge::new(),
-                folded: BTreeSet::new(),
+                folded: Set::new(),
                 changes,
                 set_aside: 0,
             });

@@ -4,8 +4,6 @@
 //! entries a subject. So opening costs what there is to show, not what was ever written. Stores of before have not the rows
 //! that this needs: of those every entry is read, as it was.
 
-use std::collections::BTreeSet;
-
 use super::joined::Joined;
 use crate::cbor::{CborError, Reader, Writer};
 use crate::entry::Kind;
@@ -13,6 +11,7 @@ use crate::entry::codec;
 use crate::gate::Verdict;
 use crate::gate::body::is_document;
 use crate::model::{EntryId, SpaceId};
+use crate::ordered::Set;
 use crate::replica::{EntryRow, Kept, Place, Replica, ReplicaError};
 use crate::store::log::decode_run;
 use crate::store::{Batch, Table, keys};
@@ -51,7 +50,7 @@ fn decode_number(row: &[u8]) -> Result<Numbered, CborError> {
 }
 
 /// Takes one entry into a view, if it counts; notes in `wanted` whether its number is asked for.
-fn take(replica: &Replica, view: &mut View, place: Place, entry: &EntryRow, wanted: &mut BTreeSet<EntryId>) {
+fn take(replica: &Replica, view: &mut View, place: Place, entry: &EntryRow, wanted: &mut Set<EntryId>) {
     if is_numbered(entry.kind, entry.creates) {
         wanted.insert(entry.id);
     }
@@ -66,7 +65,7 @@ fn take(replica: &Replica, view: &mut View, place: Place, entry: &EntryRow, want
 impl Joined {
     /// Derives the view from the store.
     pub(super) fn derive(&mut self) -> Result<(), ReplicaError> {
-        let mut wanted = BTreeSet::new();
+        let mut wanted = Set::new();
         if self.replica.store().get(Table::Meta, QUICK_KEY)?.is_some() {
             for space in self.replica.spaces().into_iter().filter(|space| *space != SpaceId::Members) {
                 self.read_subjects(space, &mut wanted)?;
@@ -79,7 +78,7 @@ impl Joined {
     }
 
     /// Goes from subject to subject, past the rows that say which entries are about each.
-    fn read_subjects(&mut self, space: SpaceId, wanted: &mut BTreeSet<EntryId>) -> Result<(), ReplicaError> {
+    fn read_subjects(&mut self, space: SpaceId, wanted: &mut Set<EntryId>) -> Result<(), ReplicaError> {
         let (mut from, end) = (keys::space(space), keys::after(&keys::space(space)));
         while let Some(row) = self.replica.store().scan(Table::Subject, &from, Some(&end), 1)?.pop() {
             let (subject, is_tombstone) = keys::parse_any_subject(space, &row.key)
@@ -111,12 +110,7 @@ impl Joined {
     }
 
     /// What takes a subject back, from the row `first` on.
-    fn read_tombstones(
-        &mut self,
-        space: SpaceId,
-        first: &[u8],
-        wanted: &mut BTreeSet<EntryId>,
-    ) -> Result<(), ReplicaError> {
+    fn read_tombstones(&mut self, space: SpaceId, first: &[u8], wanted: &mut Set<EntryId>) -> Result<(), ReplicaError> {
         let prefix = first.get(..first.len().saturating_sub(40)).unwrap_or_default();
         let (mut from, end) = (first.to_vec(), keys::after(prefix));
         loop {
@@ -136,7 +130,7 @@ impl Joined {
         }
     }
 
-    fn read_noted_numbers(&mut self, wanted: &BTreeSet<EntryId>) -> Result<(), ReplicaError> {
+    fn read_noted_numbers(&mut self, wanted: &Set<EntryId>) -> Result<(), ReplicaError> {
         for id in wanted {
             if let Some(row) = self.replica.store().get(Table::Meta, &keys::shown_number(*id))? {
                 let numbered = decode_number(&row).map_err(|cause| ReplicaError::Row { table: Table::Meta, cause })?;
@@ -147,7 +141,7 @@ impl Joined {
     }
 
     /// Every entry of a store of before.
-    fn read_entries(&mut self, wanted: &mut BTreeSet<EntryId>) -> Result<(), ReplicaError> {
+    fn read_entries(&mut self, wanted: &mut Set<EntryId>) -> Result<(), ReplicaError> {
         let view = &mut self.view;
         // Records of `members` are folded where they belong; answers to secret polls are only this device's own.
         self.replica.walk(Table::Entry, &[], |replica, row| {
@@ -162,7 +156,7 @@ impl Joined {
     }
 
     /// Every line of the logs of a store of before.
-    fn read_numbers(&mut self, wanted: &BTreeSet<EntryId>) -> Result<(), ReplicaError> {
+    fn read_numbers(&mut self, wanted: &Set<EntryId>) -> Result<(), ReplicaError> {
         for space in self.replica.spaces() {
             let view = &mut self.view;
             self.replica.walk(Table::Log, &keys::space(space), |_, row| {

@@ -4,8 +4,6 @@
 //! A command that the wijk could never let count is refused here, before anything is written. Who belongs is public within
 //! the wijk by design (pseudonyms only), so the lists ask for no role. Not here: what counts (`membership`).
 
-use std::collections::BTreeMap;
-
 use super::entropy::Entropy;
 use super::write::{Written, above, saved};
 use super::{Command, CommandError, Joined, Reply};
@@ -19,6 +17,7 @@ use crate::model::{
     BatchId, ChainEnd, Content, DeviceId, EntryId, Gives, Grant, Invitation, Organisation, PersonId, Revocation,
     RevocationReason, RevocationTarget, Role, SpaceId, SubjectId, Withdrawal,
 };
+use crate::ordered::Map;
 use crate::replica::{Kept, Place, ReplicaError};
 
 /// What can be asked about who belongs, beside joining, cards and roles.
@@ -338,12 +337,12 @@ impl Joined {
     #[must_use]
     pub fn people(&self) -> Vec<PersonItem> {
         let members = self.replica.members();
-        let mut devices: BTreeMap<PersonId, Vec<DeviceItem>> = BTreeMap::new();
+        let mut devices: Map<PersonId, Vec<DeviceItem>> = Map::new();
         for (device, known) in members.devices() {
             let (revoked, is_this) = (members.why_revoked(device), device == self.key.id());
             devices.entry(known.person).or_default().push(DeviceItem { device, revoked, is_this });
         }
-        let grants: BTreeMap<EntryId, &Grant> = members.grants().collect();
+        let grants: Map<EntryId, &Grant> = members.grants().collect();
         let people = members.people().map(|(person, given)| {
             let roles = given.into_iter().flat_map(|(role, from)| from.into_iter().map(move |source| (role, source)));
             let roles = roles.map(|(role, source)| {
@@ -375,7 +374,7 @@ impl Joined {
     #[must_use]
     pub fn cards(&self) -> Vec<CardsItem> {
         let members = self.replica.members();
-        let mut batches: BTreeMap<BatchId, CardsItem> = BTreeMap::new();
+        let mut batches: Map<BatchId, CardsItem> = Map::new();
         let mut single = Vec::new();
         for (key, card) in members.cards() {
             let item = CardsItem {

@@ -3,10 +3,9 @@
 //! What a person looks at is said only to a server that has proven itself, and again on each new connection. Without a
 //! connection nothing is known, which is another thing than nobody.
 
-use std::collections::BTreeSet;
-
 use super::{App, Effect};
 use crate::model::SubjectId;
+use crate::ordered::Set;
 use crate::sync::wire::Frame;
 
 /// Others who look at the same thing now.
@@ -90,7 +89,7 @@ impl App {
         let own = u64::from(presence.said.writes);
         let heard = Present { others: present.saturating_sub(1), writing: writing.saturating_sub(own) };
         if presence.heard.replace(heard) != Some(heard) {
-            effects.push(Effect::Changed(BTreeSet::from([subject])));
+            effects.push(Effect::Changed(Set::from([subject])));
         }
     }
 }

@@ -7,12 +7,12 @@ use super::{App, Effect, Joined, Then, Timestamp};
 use crate::gate::Verdict;
 use crate::hash::Hash;
 use crate::model::{DeviceId, EntryId, SpaceId};
+use crate::ordered::Set;
 use crate::seal::{SealPublic, seal_drop};
 use crate::store::{Batch, Table, keys};
 use crate::sync::phone::{Remembered, Session, SessionError};
 use crate::sync::segment::At;
 use crate::sync::wire::{Frame, Receipt, RefusalCode};
-use std::collections::BTreeSet;
 
 /// First wait after a lost connection; doubles with each failure.
 const BACKOFF_FIRST_MS: u64 = 1_000;
@@ -217,7 +217,7 @@ impl App {
 
     fn one_receipted(&mut self, receipt: &Receipt, effects: &mut Vec<Effect>) {
         let Some(joined) = &mut self.joined else { return };
-        let mut changed = BTreeSet::new();
+        let mut changed = Set::new();
         for line in &receipt.lines {
             let own = joined.key_in(receipt.space).id();
             if joined.replica.place_of(line.id).ok().flatten().is_none_or(|at| at.device != own) {
@@ -289,7 +289,7 @@ impl App {
     pub(super) fn disconnected(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some(joined) = &mut self.joined else { return };
         joined.session = None;
-        effects.extend(self.presence.lost().map(|subject| Effect::Changed(BTreeSet::from([subject]))));
+        effects.extend(self.presence.lost().map(|subject| Effect::Changed(Set::from([subject]))));
         self.failed_connects = self.failed_connects.saturating_add(1);
         let wait = backoff_ms(self.failed_connects, joined.key.id().as_bytes());
         // Later by as much as the backoff spreads: all who were asked to wait would else come at the same moment.

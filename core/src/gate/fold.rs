@@ -12,8 +12,9 @@
 //! than `2n - 1`. One actor causes at most one failed single trial, since its later changes then lack their
 //! predecessor: k is at most the number of actors in the batch.
 
+use crate::ordered::Map;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{ActorId, Automerge, AutomergeError, Change, ChangeHash, LoadOptions, ReadDoc};
@@ -182,9 +183,9 @@ type Batch = Vec<([u8; 32], Change)>;
 #[derive(Clone, Default)]
 struct Seen {
     /// The last operation of each change that is in.
-    max_ops: BTreeMap<ChangeHash, u64>,
+    max_ops: Map<ChangeHash, u64>,
     /// The last sequence number of each actor.
-    seqs: BTreeMap<ActorId, u64>,
+    seqs: Map<ActorId, u64>,
 }
 
 impl Seen {
@@ -200,7 +201,7 @@ struct Bench {
     seen: Seen,
     set_aside: Vec<([u8; 32], SetAside)>,
     /// The changes that were set aside, and whether they may be folded later.
-    set_aside_hashes: BTreeMap<ChangeHash, bool>,
+    set_aside_hashes: Map<ChangeHash, bool>,
     trials: usize,
 }
 
@@ -210,7 +211,7 @@ impl Bench {
         for change in doc.get_changes_meta(&[]) {
             seen.add(change.hash, &change.actor, change.seq, change.max_op);
         }
-        Self { doc: doc.clone(), seen, set_aside: Vec::new(), set_aside_hashes: BTreeMap::new(), trials: 0 }
+        Self { doc: doc.clone(), seen, set_aside: Vec::new(), set_aside_hashes: Map::new(), trials: 0 }
     }
 
     fn put_aside(&mut self, id: [u8; 32], change: &Change, reason: SetAside) {
@@ -221,12 +222,12 @@ impl Bench {
     /// The first given of those whose dependencies have been placed goes next.
     /// Cycles cannot be written down, since a hash covers the dependencies.
     fn dependencies_first(&self, changes: Batch) -> Batch {
-        let mut places = BTreeMap::new();
+        let mut places = Map::new();
         for (place, (_, change)) in changes.iter().enumerate() {
             places.entry(change.hash()).or_insert(place);
         }
         let mut waits_for = vec![0usize; changes.len()];
-        let mut blocks: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut blocks: Map<usize, Vec<usize>> = Map::new();
         for (place, (_, change)) in changes.iter().enumerate() {
             for dep in change.deps().iter().filter_map(|dep| places.get(dep)) {
                 waits_for[place] += 1;

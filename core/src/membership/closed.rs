@@ -5,14 +5,13 @@
 //! to those who may. Cuts and settlements of these chains stand here too, for whoever isn't in a circle shall not even see
 //! its keys. Not here: opening anything (`seal`).
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::fold::{Statement, Statements};
 use super::{Answer, Asked, Changes, Flip, Members};
 use crate::entry::codec::{Record, circle_id, enrolment_message, generation_id};
 use crate::entry::{Signature, sign};
 use crate::gate::{Dep, Reason};
 use crate::model::*;
+use crate::ordered::{Map, Set};
 
 /// Cards one key can make in a circle: more people than fit around a table, over the years. Further ones wait.
 pub const CIRCLE_CARDS_MAX: usize = 256;
@@ -29,7 +28,7 @@ pub struct Enrolled {
 }
 
 /// Cuts of one chain: how many entries are before each, and what was revoked.
-type Cuts = BTreeMap<EntryId, (u64, RevocationTarget)>;
+type Cuts = Map<EntryId, (u64, RevocationTarget)>;
 
 /// One closed space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,22 +36,22 @@ pub struct ClosedSpace {
     /// Device that founded this circle.
     pub founder: Option<DeviceId>,
     /// Cards of this circle.
-    pub cards: BTreeSet<InvitationKey>,
+    pub cards: Set<InvitationKey>,
     /// Keys that were brought in.
-    pub enrolled: BTreeMap<DeviceId, Enrolled>,
+    pub enrolled: Map<DeviceId, Enrolled>,
     /// Keys that were taken out, with the revocation.
-    pub removed: BTreeMap<DeviceId, EntryId>,
+    pub removed: Map<DeviceId, EntryId>,
     /// Generations announced here (of circles and of persons' own spaces).
-    pub generations: BTreeMap<GenerationId, Generation>,
+    pub generations: Map<GenerationId, Generation>,
     /// Wrapped private halves, by generation and receiver.
-    pub wraps: BTreeMap<GenerationId, BTreeMap<DeviceId, Vec<u8>>>,
+    pub wraps: Map<GenerationId, Map<DeviceId, Vec<u8>>>,
     /// What the server said of two entries at one place.
-    pub(super) forks: BTreeMap<(DeviceId, u64), (EntryId, EntryId)>,
+    pub(super) forks: Map<(DeviceId, u64), (EntryId, EntryId)>,
     /// Keys that the server named as the ones that are in with a card.
-    settled: BTreeMap<InvitationKey, BTreeMap<EntryId, DeviceId>>,
+    settled: Map<InvitationKey, Map<EntryId, DeviceId>>,
     /// Where chains end.
-    cuts: BTreeMap<DeviceId, Cuts>,
-    counts: BTreeSet<EntryId>,
+    cuts: Map<DeviceId, Cuts>,
+    counts: Set<EntryId>,
 }
 
 impl ClosedSpace {
@@ -101,8 +100,8 @@ fn enrolment_of(statements: &Statements, key: DeviceId) -> Option<&Enrolment> {
 /// All closed spaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClosedSpaces {
-    said: BTreeMap<SpaceId, Statements>,
-    folded: BTreeMap<SpaceId, ClosedSpace>,
+    said: Map<SpaceId, Statements>,
+    folded: Map<SpaceId, ClosedSpace>,
 }
 
 impl ClosedSpaces {
@@ -275,7 +274,7 @@ fn fold(members: &Members, space: SpaceId, said: &Statements) -> ClosedSpace {
     });
     let mut before = closed.clone();
     before.let_in(members, space, said);
-    let removals: BTreeMap<EntryId, DeviceId> = before.removals(members, said).collect();
+    let removals: Map<EntryId, DeviceId> = before.removals(members, said).collect();
     closed.cut(&server, |cut| {
         let removed = removals.get(&cut.revocation).filter(|key| **key == cut.end.device)?;
         Some(RevocationTarget::Device(*removed))
@@ -321,7 +320,7 @@ impl ClosedSpace {
 
     /// Who is in by a right or a card, and the circle's cards.
     fn let_in(&mut self, members: &Members, space: SpaceId, said: &Statements) {
-        let mut made: BTreeMap<DeviceId, usize> = BTreeMap::new();
+        let mut made: Map<DeviceId, usize> = Map::new();
         loop {
             let before = self.counts.len();
             for statement in said.values() {

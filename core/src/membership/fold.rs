@@ -15,12 +15,12 @@ mod levels;
 mod simple;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Changes;
 use crate::entry::codec::Record;
 use crate::model::*;
+use crate::ordered::{Map, Set};
 
 /// Authority of the root key: above every role.
 pub const ROOT_AUTHORITY: u8 = u8::MAX;
@@ -50,7 +50,7 @@ pub struct Statement {
 }
 
 /// All statements by place: a chain's in order.
-pub type Statements = BTreeMap<(DeviceId, u64), Statement>;
+pub type Statements = Map<(DeviceId, u64), Statement>;
 
 /// The join of a device, whether it counts or not: a device joins with the first thing it says.
 fn join_of(statements: &Statements, device: DeviceId) -> Option<&Join> {
@@ -134,48 +134,48 @@ pub struct Folded {
     pub root: Option<DeviceId>,
     /// The server's identity, of the newest record of the root.
     pub identity: Option<(u64, DeviceId)>,
-    identities: BTreeSet<DeviceId>,
+    identities: Set<DeviceId>,
     /// Keys of the server's epochs.
-    pub servers: BTreeMap<DeviceId, ServerKey>,
+    pub servers: Map<DeviceId, ServerKey>,
     /// What the server said of cards that were used twice or withdrawn.
-    pub settled: BTreeMap<InvitationKey, BTreeMap<EntryId, Option<DeviceId>>>,
+    pub settled: Map<InvitationKey, Map<EntryId, Option<DeviceId>>>,
     /// What the server said of two entries at one place.
-    pub forks: BTreeMap<(SpaceId, DeviceId, u64), (EntryId, EntryId)>,
+    pub forks: Map<(SpaceId, DeviceId, u64), (EntryId, EntryId)>,
     /// Cards.
-    pub cards: BTreeMap<InvitationKey, Card>,
+    pub cards: Map<InvitationKey, Card>,
     /// Devices by the card they joined with.
-    pub joined: BTreeMap<InvitationKey, BTreeSet<DeviceId>>,
+    pub joined: Map<InvitationKey, Set<DeviceId>>,
     /// Devices that joined, whatever was revoked later.
-    pub devices: BTreeMap<DeviceId, Device>,
+    pub devices: Map<DeviceId, Device>,
     /// Roles ever given, with where they come from.
-    pub roles: BTreeMap<PersonId, BTreeMap<Role, BTreeSet<Source>>>,
+    pub roles: Map<PersonId, Map<Role, Set<Source>>>,
     /// Roles that grants would give, whether they count or not.
-    offered: BTreeMap<EntryId, (PersonId, Role)>,
+    offered: Map<EntryId, (PersonId, Role)>,
     /// Grants that count.
-    pub grants: BTreeMap<EntryId, Grant>,
+    pub grants: Map<EntryId, Grant>,
     /// Revocations that count.
-    pub revocations: BTreeMap<EntryId, Revocation>,
+    pub revocations: Map<EntryId, Revocation>,
     /// With which authority revocations that count were said.
-    said_with: BTreeMap<EntryId, u8>,
+    said_with: Map<EntryId, u8>,
     /// Revocations that a higher rank took back.
-    taken_back: BTreeSet<EntryId>,
+    taken_back: Set<EntryId>,
     /// Cuts that count.
-    pub cuts: BTreeMap<(SpaceId, DeviceId), BTreeMap<EntryId, CountedCut>>,
+    pub cuts: Map<(SpaceId, DeviceId), Map<EntryId, CountedCut>>,
     /// Withdrawals that count: who withdrew, and with which authority.
-    pub withdrawn: BTreeMap<BatchId, BTreeSet<(u8, DeviceId)>>,
+    pub withdrawn: Map<BatchId, Set<(u8, DeviceId)>>,
     /// Organisations, by subject.
-    pub organisations: BTreeMap<SubjectId, Organisation>,
+    pub organisations: Map<SubjectId, Organisation>,
     /// The directory.
     pub directory: Option<(EntryId, Directory)>,
     /// Generations of the board's and the inbox's keys.
-    pub generations: BTreeMap<EntryId, Generation>,
+    pub generations: Map<EntryId, Generation>,
     /// The statements that count.
-    pub counts: BTreeSet<EntryId>,
+    pub counts: Set<EntryId>,
     /// Cards for roles made by devices that have a limit, and where in their chains the last one stands.
-    made: BTreeMap<DeviceId, (usize, u64)>,
+    made: Map<DeviceId, (usize, u64)>,
     /// Devices of each person.
-    device_counts: BTreeMap<PersonId, usize>,
-    mentioned: BTreeSet<Mention>,
+    device_counts: Map<PersonId, usize>,
+    mentioned: Set<Mention>,
     /// Devices that came with a card for one more device which was made behind a cut: nothing they say stands. Kept, for it is
     /// asked with every change of a document.
     pub late: Vec<DeviceId>,
@@ -221,7 +221,7 @@ impl Folded {
             return Vec::new();
         }
         let given = self.person(device).and_then(|person| self.roles.get(&person)).into_iter().flatten();
-        let kept = |sources: &BTreeSet<Source>| {
+        let kept = |sources: &Set<Source>| {
             sources.iter().any(|source| !matches!(source, Source::Grant(id) if lost.grants.contains(id)))
         };
         given.filter(|(_, sources)| kept(sources)).map(|(role, _)| *role).collect()
@@ -335,7 +335,7 @@ impl Folded {
 #[derive(Default)]
 struct Lost {
     all: bool,
-    grants: BTreeSet<EntryId>,
+    grants: Set<EntryId>,
 }
 
 /// Folds all statements.

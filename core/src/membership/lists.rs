@@ -2,11 +2,10 @@
 //!
 //! These answer for *now*. Whether an entry at some place of a chain counted is the fold's own question.
 
-use std::collections::BTreeMap;
-
 use super::Members;
 use super::fold::{Card, ROOT_AUTHORITY, Source};
 use crate::model::{BatchId, DeviceId, InvitationKey, PersonId, Revocation, RevocationReason, RevocationTarget, Role};
+use crate::ordered::Map;
 
 impl Members {
     /// The authority a device has now: the root's, else the highest of its person's roles, 0 for nobody and for what was
@@ -67,7 +66,7 @@ impl Members {
     }
 
     /// Everybody who ever had a role, with the roles and where each comes from.
-    pub fn people(&self) -> impl Iterator<Item = (PersonId, BTreeMap<Role, Vec<Source>>)> {
+    pub fn people(&self) -> impl Iterator<Item = (PersonId, Map<Role, Vec<Source>>)> {
         self.folded.roles.iter().map(|(person, roles)| {
             (*person, roles.iter().map(|(role, from)| (*role, from.iter().copied().collect())).collect())
         })

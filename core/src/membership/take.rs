@@ -1,6 +1,5 @@
 //! Taking a record: whether it can ever count, whether it counts now, and what it changes for others.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Members;
@@ -9,6 +8,7 @@ use crate::entry::codec::{Record, join_message, person_of, wijk_id};
 use crate::entry::{Signature, sign};
 use crate::gate::{Dep, Reason};
 use crate::model::*;
+use crate::ordered::Set;
 use crate::sync::epoch_message;
 
 /// What becomes of a record.
@@ -45,9 +45,9 @@ pub struct Changes {
     /// Records that count now and didn't, or the other way round.
     pub flips: Vec<Flip>,
     /// Persons who have other roles than before, or whose devices stand otherwise.
-    pub people: BTreeSet<PersonId>,
+    pub people: Set<PersonId>,
     /// Chains whose standing changed by themselves.
-    pub chains: BTreeSet<(SpaceId, DeviceId)>,
+    pub chains: Set<(SpaceId, DeviceId)>,
 }
 
 impl Changes {
@@ -147,7 +147,7 @@ impl Members {
         let folded = fold(&self.statements);
         let before = std::mem::replace(&mut self.folded, folded);
         let mut changes = self.folded.changes_since(&before);
-        let changed: BTreeSet<EntryId> = before.counts.symmetric_difference(&self.folded.counts).copied().collect();
+        let changed: Set<EntryId> = before.counts.symmetric_difference(&self.folded.counts).copied().collect();
         if changed.iter().any(|id| *id != but) {
             let flipped = self.statements.values().filter(|s| changed.contains(&s.id) && s.id != but);
             let counts = |id| self.folded.counts.contains(&id);

@@ -4,12 +4,11 @@
 //! row of its own that says so and nothing else. A store of before has both for a change, so a place is named once here
 //! however often it stands in rows.
 
-use std::collections::BTreeSet;
-
 use super::rows::Place;
 use crate::cbor::{CborError, Reader, Writer};
 use crate::gate::body::ChangeFacts;
 use crate::model::{SpaceId, SubjectId};
+use crate::ordered::Set;
 use crate::store::{Row, Store, StoreError, Table, keys, walk};
 
 /// The row of a change that counts.
@@ -70,7 +69,7 @@ pub(super) fn rows_about(space: SpaceId, subject: SubjectId) -> [(Table, Vec<u8>
 }
 
 /// Puts the place that creates a subject before all others about it.
-pub(super) fn creator_first(creator: Option<Place>, mut about: BTreeSet<Place>) -> Vec<Place> {
+pub(super) fn creator_first(creator: Option<Place>, mut about: Set<Place>) -> Vec<Place> {
     if let Some(creator) = &creator {
         about.remove(creator);
     }
@@ -87,7 +86,7 @@ pub fn places_about<E: From<StoreError>>(
     creator: Option<Place>,
     wrong: impl Fn(CborError) -> E,
 ) -> Result<Vec<Place>, E> {
-    let mut about = BTreeSet::new();
+    let mut about = Set::new();
     for (table, prefix) in rows_about(space, subject) {
         walk::<E>(store, table, &prefix, |Row { key, value }| {
             about.extend(place_in(table, space, &key, &value).map_err(&wrong)?);

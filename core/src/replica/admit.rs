@@ -3,7 +3,7 @@
 //! First the runs are rebuilt and their signatures checked, without touching anything: what fails is the carrier's fault
 //! and the whole batch is refused. Then each entry takes its place in its chain, whatever becomes of its body.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use super::batch::{Admitted, BatchRefusal, Checked, News, Outcome, RunBatch};
 use super::rows::{EntryRow, Head, Kept, Place};
@@ -18,6 +18,7 @@ use crate::gate::limits::{BATCH_ENTRIES_MAX, SEGMENT_ENTRIES_MAX};
 use crate::gate::{Dep, Reason, Verdict, rules};
 use crate::membership::Members;
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
+use crate::ordered::{Map, Set};
 use crate::store::{Table, keys};
 
 impl Replica {
@@ -44,7 +45,7 @@ impl Replica {
         let rebuilt = checked.map_or_else(|| self.check(space, batch), Ok)?.entries;
         let mut txn = Txn::new(self, false);
         let mut admitted = Admitted::default();
-        let mut closing = BTreeMap::new();
+        let mut closing = Map::new();
         for run in &batch.runs {
             closing.insert((run.device, run.first_seq + run.entries.len() as u64 - 1), run.signature);
         }
@@ -95,7 +96,7 @@ impl Replica {
         if count > most || (!batch.order.is_empty() && batch.order.len() != count) {
             return Err(BatchRefusal::Form);
         }
-        let devices: BTreeSet<DeviceId> = batch.runs.iter().map(|run| run.device).collect();
+        let devices: Set<DeviceId> = batch.runs.iter().map(|run| run.device).collect();
         if devices.len() != batch.runs.len() {
             return Err(BatchRefusal::Form);
         }
@@ -115,11 +116,11 @@ impl Replica {
                 return Err(BatchRefusal::Gap { device: run.device, first_seq: run.first_seq, expected });
             }
         }
-        let mut salts: BTreeMap<SubjectId, Salt> = BTreeMap::new();
+        let mut salts: Map<SubjectId, Salt> = Map::new();
         let mut cursors: Vec<Cursor<'_>> = batch.runs.iter().map(Cursor::new).collect();
         let mut rebuilt = Vec::with_capacity(count);
         // Two runs of one device must tell the same story where they overlap, or its chain would be sewn from two.
-        let mut ids: BTreeMap<(DeviceId, u64), EntryId> = BTreeMap::new();
+        let mut ids: Map<(DeviceId, u64), EntryId> = Map::new();
         let lookup = Txn::new(self, false);
         let run_after_run =
             batch.runs.iter().enumerate().flat_map(|(at, run)| std::iter::repeat_n(at, run.entries.len()));

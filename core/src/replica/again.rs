@@ -4,13 +4,13 @@
 //! ([`Erasure`] says what stands in it). Tombstones themselves come back with the next sync, as entries in their chains; until
 //! then the subject is refused as after any erasure. Must never do more than the tombstone did: drop bodies, keep headers.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::txn::Txn;
 use super::{Replica, ReplicaError, Side, SubjectRow};
 use crate::gate::body::SubjectState;
 use crate::model::WijkId;
+use crate::ordered::Set;
 use crate::store::erased::{Erasure, since};
 use crate::store::{Store, Table, keys, walk};
 
@@ -27,8 +27,8 @@ pub fn erase_again(
 ) -> Result<usize, ReplicaError> {
     // What the store's own list says was erased in the same commit as it was listed. So the rows of subjects, which after a kill
     // wait for the index of a large store, are asked for only where the two lists differ.
-    let listed: BTreeSet<Erasure> = match erasures {
-        [] => BTreeSet::new(),
+    let listed: Set<Erasure> = match erasures {
+        [] => Set::new(),
         _ => since(store.as_ref(), 0)?.into_iter().collect(),
     };
     let mut missing = Vec::new();

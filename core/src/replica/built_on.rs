@@ -4,7 +4,7 @@
 //! change behind a cut counts exactly as long as a change depends on it whose author still stands; it can be told apart by
 //! its standing. This is decided for all changes of a subject together, so that the order they came in makes no difference.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use super::batch::{Admitted, BatchRefusal};
 use super::rows::{EntryRow, Kept, Place};
@@ -15,6 +15,7 @@ use crate::entry::codec::{self, Record};
 use crate::gate::body::{ChangeFacts, had_right};
 use crate::gate::{Dep, Verdict, change};
 use crate::model::{SpaceId, SubjectId};
+use crate::ordered::{Map, Set};
 
 type ChangeHash = [u8; 32];
 
@@ -24,7 +25,7 @@ struct Built {
     row: EntryRow,
     body: Vec<u8>,
     facts: ChangeFacts,
-    deps: BTreeSet<ChangeHash>,
+    deps: Set<ChangeHash>,
     /// What its author has to wait for, if anything.
     waits: Option<Dep>,
 }
@@ -37,7 +38,7 @@ impl Built {
 
 fn all(txn: &Txn<'_>, space: SpaceId, subject: SubjectId) -> Result<Vec<Built>, BatchRefusal> {
     let mut found = Vec::new();
-    let places: BTreeSet<Place> = txn.places_of(space, subject)?.into_iter().collect();
+    let places: Set<Place> = txn.places_of(space, subject)?.into_iter().collect();
     for at in places {
         let Some(row) = txn.entry(at)? else { continue };
         let (Kept::Present(body) | Kept::Pending(body)) = row.kept.clone() else { continue };
@@ -85,9 +86,9 @@ fn drop_unneeded(
 ) -> Result<(), BatchRefusal> {
     loop {
         let changes = all(txn, space, subject)?;
-        let needed: BTreeSet<ChangeHash> =
+        let needed: Set<ChangeHash> =
             changes.iter().filter(|c| c.counts()).flat_map(|c| c.deps.iter().copied()).collect();
-        let counted: BTreeSet<ChangeHash> = changes.iter().filter(|c| c.counts()).map(|c| c.facts.hash).collect();
+        let counted: Set<ChangeHash> = changes.iter().filter(|c| c.counts()).map(|c| c.facts.hash).collect();
         let mut falls = None;
         for change in changes.iter().filter(|c| c.counts()) {
             let missing = change.deps.iter().find(|dep| !counted.contains(*dep));
@@ -123,7 +124,7 @@ fn admit_needed(
     wakes: &mut VecDeque<Dep>,
 ) -> Result<(), BatchRefusal> {
     let changes = all(txn, space, subject)?;
-    let by_hash: BTreeMap<ChangeHash, &Built> = changes.iter().map(|c| (c.facts.hash, c)).collect();
+    let by_hash: Map<ChangeHash, &Built> = changes.iter().map(|c| (c.facts.hash, c)).collect();
     let mut needed = Vec::new();
     for change in changes.iter().filter(|c| !c.counts() && c.waits.is_none()) {
         // What waits for anything else than what it was built on needs nothing yet.
@@ -139,7 +140,7 @@ fn admit_needed(
             needed.extend(below);
         }
     }
-    let mut done = BTreeSet::new();
+    let mut done = Set::new();
     for change in needed {
         if !done.insert(change.at) {
             continue;
@@ -159,9 +160,9 @@ fn admit_needed(
 fn below<'c>(
     txn: &Txn<'_>,
     change: &'c Built,
-    by_hash: &BTreeMap<ChangeHash, &'c Built>,
+    by_hash: &Map<ChangeHash, &'c Built>,
 ) -> Result<Option<Vec<&'c Built>>, BatchRefusal> {
-    let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
+    let (mut order, mut seen) = (Vec::new(), Set::new());
     // Depth first without recursion: a change is put down behind everything that it depends on.
     let mut open = vec![(change, false)];
     while let Some((change, is_done)) = open.pop() {

@@ -3,7 +3,7 @@
 //! What is gone stays gone, whatever is said later of those who erased it. So staff's tombstones are counted from the
 //! tombstones themselves each time one begins or ceases to count, and nothing about them is remembered apart.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::batch::BatchRefusal;
 use super::rows::{Kept, Place};
@@ -12,6 +12,7 @@ use crate::entry::codec::{self, Record};
 use crate::entry::{Kind, Tombstone};
 use crate::gate::Dep;
 use crate::model::{DeviceId, PersonId, Role, SpaceId, SubjectId};
+use crate::ordered::Map;
 
 /// Persons of staff who must want it, one of them an administrator.
 const STAFF_MIN: usize = 2;
@@ -42,7 +43,7 @@ pub(super) fn erase(
 
 /// Whether those of staff who want a subject erased are enough. The same person twice is one.
 fn staff_suffices(txn: &Txn<'_>, space: SpaceId, subject: SubjectId) -> Result<bool, BatchRefusal> {
-    let mut staff: BTreeMap<PersonId, bool> = BTreeMap::new();
+    let mut staff: Map<PersonId, bool> = Map::new();
     for at in txn.places_of(space, subject)? {
         let Some(row) = txn.entry(at)? else { continue };
         if let Kept::Present(body) = &row.kept

@@ -6,8 +6,6 @@
 //!
 //! Only chains of words give way. A chain in `members` says who belongs, and a phone whose own is forked there needs a new card.
 
-use std::collections::BTreeSet;
-
 use super::rows::{EntryRow, Head, Kept, Place};
 use super::{Replica, ReplicaError, about};
 use crate::entry::Kind;
@@ -15,6 +13,7 @@ use crate::entry::codec::{self, Record};
 use crate::gate::body::ChangeFacts;
 use crate::gate::change;
 use crate::model::{DeviceId, SpaceId, SubjectId};
+use crate::ordered::Set;
 use crate::store::{Batch, Row, Table, keys};
 
 impl Replica {
@@ -40,9 +39,9 @@ impl Replica {
     pub fn set_aside(&self, space: SpaceId, device: DeviceId, seq: u64) -> Result<Batch, ReplicaError> {
         let mut batch = Batch::new();
         let Some(head) = self.head(space, device) else { return Ok(batch) };
-        let mut documents: BTreeSet<SubjectId> = BTreeSet::new();
-        let mut kinds: BTreeSet<(SubjectId, Kind)> = BTreeSet::new();
-        let mut gone: BTreeSet<Place> = BTreeSet::new();
+        let mut documents: Set<SubjectId> = Set::new();
+        let mut kinds: Set<(SubjectId, Kind)> = Set::new();
+        let mut gone: Set<Place> = Set::new();
         for seq in seq..=head.seq {
             let at = Place { space, device, seq };
             let row = self.entry(at)?.ok_or(ReplicaError::Contradiction { what: "a chain has a gap" })?;
@@ -88,7 +87,7 @@ impl Replica {
         space: SpaceId,
         subject: SubjectId,
         kind: Kind,
-        branch: &BTreeSet<Place>,
+        branch: &Set<Place>,
     ) -> Result<bool, ReplicaError> {
         for at in self.entries_of(space, subject)?.into_iter().filter(|at| !branch.contains(at)) {
             if self.entry(at)?.is_some_and(|row| row.kind == kind) {
@@ -103,7 +102,7 @@ impl Replica {
         &self,
         space: SpaceId,
         subject: SubjectId,
-        gone: &BTreeSet<Place>,
+        gone: &Set<Place>,
         batch: &mut Batch,
     ) -> Result<(), ReplicaError> {
         let prefix = keys::changes(subject);

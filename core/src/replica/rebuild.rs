@@ -5,7 +5,6 @@
 //! signature is held, and all of it is admitted into an empty store in the order of the old logs. Lines of old logs come along,
 //! for their days. What a chain lost, peers bring. Must never take an entry without its proof.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::relay::Relayed;
@@ -13,6 +12,7 @@ use super::rows::{EntryRow, Head, Kept, Place};
 use super::{Lacking, Replica, ReplicaError, RunBatch, SCAN_ROWS, Side};
 use crate::entry::{Header, sign};
 use crate::model::{DeviceId, EntryId, SpaceId, WijkId};
+use crate::ordered::{Map, Set};
 use crate::store::log::decode_run;
 use crate::store::{Batch, Row, Store, Table, keys, walk};
 
@@ -39,7 +39,7 @@ pub fn rebuild(wijk: WijkId, from: &Arc<dyn Store>, to: &Arc<dyn Store>) -> Resu
     let others = spaces.iter().copied().filter(|space| *space != SpaceId::Members);
     for space in spaces.iter().copied().filter(|space| *space == SpaceId::Members).chain(others) {
         let chains = source.frontier(space).map(|(device, _)| (device, 0)).collect();
-        let mut lacking = Lacking::new(space, chains, BTreeSet::new());
+        let mut lacking = Lacking::new(space, chains, Set::new());
         while let Some(relayed) = source.pack_lacking(&mut lacking)? {
             rebuilt.refused += take(&mut target, space, relayed, &mut lacking)?;
         }
@@ -97,7 +97,7 @@ struct Chain {
 /// Takes every entry out of the store that no signature over a chain without gaps proves, and notes where chains end then.
 /// Returns how many entries that were.
 fn keep_whole_chains(wijk: WijkId, store: &dyn Store) -> Result<usize, ReplicaError> {
-    let mut heads: BTreeMap<(SpaceId, DeviceId), Option<Head>> = BTreeMap::new();
+    let mut heads: Map<(SpaceId, DeviceId), Option<Head>> = Map::new();
     walk::<ReplicaError>(store, Table::Meta, &[], |row| {
         if let Some(chain) = keys::parse_chain_head(&row.key) {
             heads.insert(chain, None);

@@ -3,8 +3,9 @@
 //! Only the two tables that judging a change asks for again and again. The replica is the only writer of them, so what
 //! stands here is what the store holds; a replica whose commit failed is dropped with all of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
+use crate::ordered::Map;
 use crate::store::Table;
 
 /// Rows of one generation; two are kept. 16,384 rows are some 800 documents with their last changes, and 4 MB.
@@ -35,7 +36,7 @@ impl Recent {
     }
 
     /// Takes rows that are durable now.
-    pub(super) fn take(&mut self, rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>) {
+    pub(super) fn take(&mut self, rows: Map<(Table, Vec<u8>), Option<Vec<u8>>>) {
         // Growing one step at a time would hash all rows of a large piece again and again.
         for (table, [young, _]) in [(Table::Subject, &mut self.subjects), (Table::Change, &mut self.changes)] {
             let more = rows.range((table, Vec::new())..).take_while(|((t, _), _)| *t == table).take(ROWS_MAX).count();
@@ -59,8 +60,8 @@ impl Recent {
 mod tests {
     use super::*;
 
-    fn row(number: u32, value: Option<u8>) -> BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>> {
-        BTreeMap::from([((Table::Subject, number.to_be_bytes().to_vec()), value.map(|value| vec![value]))])
+    fn row(number: u32, value: Option<u8>) -> Map<(Table, Vec<u8>), Option<Vec<u8>>> {
+        Map::from([((Table::Subject, number.to_be_bytes().to_vec()), value.map(|value| vec![value]))])
     }
 
     #[test]

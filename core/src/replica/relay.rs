@@ -4,8 +4,6 @@
 //! log follows, chain by chain. Must never send part of what one signature proves. Not here: what the other one lacks
 //! (`sync`), and whether it may have it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::rows::{EntryRow, Head, Place};
 use super::runs::{Hashes, run_entry};
 use super::{Replica, ReplicaError, RunBatch, SCAN_ROWS};
@@ -14,6 +12,7 @@ use crate::gate::limits::{
     BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX, ENTRY_ENVELOPE_BYTES, PUSH_ENTRIES_MAX, RELAYED_BYTES_MAX,
 };
 use crate::model::{DeviceId, EntryId, SpaceId};
+use crate::ordered::{Map, Set};
 use crate::store::log::decode_run;
 use crate::store::{Table, keys};
 
@@ -22,11 +21,11 @@ use crate::store::{Table, keys};
 pub struct Lacking {
     space: SpaceId,
     /// The next entry of each chain that it lacks.
-    next: BTreeMap<DeviceId, u64>,
+    next: Map<DeviceId, u64>,
     /// Where the walk through the logs stands; nothing once it ended.
     from: Option<Vec<u8>>,
     /// Chains whose rest, in no log, isn't sent.
-    but: BTreeSet<DeviceId>,
+    but: Set<DeviceId>,
 }
 
 /// A batch and what is in it.
@@ -42,12 +41,12 @@ pub struct Relayed {
 #[derive(Default)]
 struct Building {
     runs: Vec<Run>,
-    run_of: BTreeMap<DeviceId, usize>,
+    run_of: Map<DeviceId, usize>,
     order: Vec<u32>,
     places: Vec<Place>,
     bytes: usize,
     /// Devices whose last entry here carries no signature.
-    open: BTreeSet<DeviceId>,
+    open: Set<DeviceId>,
 }
 
 impl Building {
@@ -97,7 +96,7 @@ impl Lacking {
     /// Nothing is lacking in this space but what `next` says: the first entry of each chain. `but`: chains whose rest that
     /// stands in no log is sent by somebody else.
     #[must_use]
-    pub fn new(space: SpaceId, next: BTreeMap<DeviceId, u64>, but: BTreeSet<DeviceId>) -> Self {
+    pub fn new(space: SpaceId, next: Map<DeviceId, u64>, but: Set<DeviceId>) -> Self {
         Self { space, next, from: Some(keys::space(space)), but }
     }
 
@@ -162,7 +161,7 @@ impl Replica {
         let mut building = Building::default();
         let mut next = lacking.next.clone();
         // Where the batch was closed last: the rest is packed again from there.
-        let mut closed: Option<(usize, BTreeMap<DeviceId, u64>, Vec<u8>)> = None;
+        let mut closed: Option<(usize, Map<DeviceId, u64>, Vec<u8>)> = None;
         let mut overflows = false;
         let mut walk = lacking.from.clone();
         'walking: while let Some(from) = walk.take() {

@@ -5,7 +5,7 @@
 //! from then on, and count again if a higher rank takes the revocation back. What is said here of an entry depends on the
 //! set of entries only: asking it before or after the cut came gives the same.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use super::batch::{Admitted, BatchRefusal, News, Outcome};
 use super::built_on;
@@ -19,6 +19,7 @@ use crate::gate::body::{SubjectState, Written, is_document, is_membership, waits
 use crate::gate::{Dep, Verdict};
 use crate::membership::Flip;
 use crate::model::{DeviceId, PersonId, SpaceId, SubjectId};
+use crate::ordered::Set;
 use crate::store::{Table, keys};
 
 /// Carries out what the fold says anew of records that were judged before, and asks again of everything whose author's
@@ -92,7 +93,7 @@ fn reconsider(
     wakes: &mut VecDeque<Dep>,
 ) -> Result<(), BatchRefusal> {
     let Some(head) = txn.head(space, device).filter(|_| space != SpaceId::Members) else { return Ok(()) };
-    let mut documents = BTreeSet::new();
+    let mut documents = Set::new();
     for seq in 0..=head.seq {
         let at = Place { space, device, seq };
         let Some(row) = txn.entry(at)? else { continue };

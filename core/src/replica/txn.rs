@@ -1,7 +1,6 @@
 //! One admission in the making: rows, chain heads, members and waiting places that are either all taken over or all dropped.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 
 use super::rows::{self, EntryRow, Head, Kept, Place, SubjectRow};
 use super::{Replica, ReplicaError, Side, about};
@@ -11,13 +10,14 @@ use crate::gate::Dep;
 use crate::gate::body::{self, ChangeFacts, Judgement, Known, SubjectFacts, SubjectState};
 use crate::membership::{Changes, Members};
 use crate::model::{DeviceId, EntryId, SpaceId, SubjectId};
+use crate::ordered::{Map, Set};
 use crate::store::erased::{self, Erasure};
 use crate::store::{StoreError, Table, keys};
 
 pub(super) struct Txn<'r> {
     replica: &'r Replica,
-    rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
-    heads: BTreeMap<(SpaceId, DeviceId), Head>,
+    rows: Map<(Table, Vec<u8>), Option<Vec<u8>>>,
+    heads: Map<(SpaceId, DeviceId), Head>,
     members: Cow<'r, Members>,
     waiting_before: usize,
     begins_waiting: Vec<(Dep, Place)>,
@@ -29,8 +29,8 @@ pub(super) struct Txn<'r> {
 
 /// What a finished admission hands over.
 pub(super) struct Done {
-    rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
-    heads: BTreeMap<(SpaceId, DeviceId), Head>,
+    rows: Map<(Table, Vec<u8>), Option<Vec<u8>>>,
+    heads: Map<(SpaceId, DeviceId), Head>,
     members: Option<Members>,
     begins_waiting: Vec<(Dep, Place)>,
     stops_waiting: Vec<(Dep, Place)>,
@@ -42,8 +42,8 @@ impl<'r> Txn<'r> {
             own_write,
             changes: Changes::default(),
             replica,
-            rows: BTreeMap::new(),
-            heads: BTreeMap::new(),
+            rows: Map::new(),
+            heads: Map::new(),
             members: Cow::Borrowed(&replica.members),
             waiting_before: replica.waiting_count(),
             begins_waiting: Vec::new(),
@@ -179,7 +179,7 @@ impl<'r> Txn<'r> {
 
     /// The places that waited for `dep`; they wait no longer.
     pub(super) fn wake(&mut self, dep: Dep) -> Vec<Place> {
-        let mut places: BTreeSet<Place> = self.replica.waiting.get(&dep).cloned().unwrap_or_default();
+        let mut places: Set<Place> = self.replica.waiting.get(&dep).cloned().unwrap_or_default();
         for (_, place) in self.stops_waiting.iter().filter(|(d, _)| *d == dep) {
             places.remove(place);
         }
@@ -246,7 +246,7 @@ impl<'r> Txn<'r> {
     pub(super) fn places_of(&self, space: SpaceId, subject: SubjectId) -> Result<Vec<Place>, ReplicaError> {
         let creator = self.subject_row(space, subject)?.and_then(|row| row.creator);
         let creator = creator.map(|(device, seq)| Place { space, device, seq });
-        let mut places = BTreeSet::new();
+        let mut places = Set::new();
         for (table, prefix) in about::rows_about(space, subject) {
             for (key, value) in self.rows_with(table, &prefix)? {
                 let place = about::place_in(table, space, &key, &value);
@@ -257,9 +257,9 @@ impl<'r> Txn<'r> {
     }
 
     /// The rows whose keys begin with `prefix`, those included that no store has yet: a server commits many pushes together.
-    fn rows_with(&self, table: Table, prefix: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
+    fn rows_with(&self, table: Table, prefix: &[u8]) -> Result<Map<Vec<u8>, Vec<u8>>, StoreError> {
         let rows = self.replica.store.scan(table, prefix, Some(&keys::after(prefix)), usize::MAX)?;
-        let mut found: BTreeMap<Vec<u8>, Vec<u8>> = rows.into_iter().map(|row| (row.key, row.value)).collect();
+        let mut found: Map<Vec<u8>, Vec<u8>> = rows.into_iter().map(|row| (row.key, row.value)).collect();
         for rows in [&self.replica.uncommitted, &self.rows] {
             let fresh = rows.range((table, prefix.to_vec())..);
             for ((_, key), value) in fresh.take_while(|((t, key), _)| *t == table && key.starts_with(prefix)) {

@@ -7,7 +7,6 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Batch, Store, StoreError, Table, keys};
@@ -15,6 +14,7 @@ use crate::cbor::{CborError, Reader, Writer};
 use crate::gate::Verdict;
 use crate::hash::{Hash, tagged};
 use crate::model::{EntryId, SpaceId, WijkId};
+use crate::ordered::{Map, Set};
 
 /// Which history of a server a number belongs to: random, chosen when a server begins or is restored.
 pub type Epoch = [u8; 16];
@@ -268,7 +268,7 @@ impl Log for StoreLog {
     fn append(&self, appends: &[Append], mut rows: Batch) -> Result<(), LogError> {
         let _one = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
         // What this very append numbered and where it stands: neither is in the store yet.
-        let (mut heads, mut numbered) = (BTreeMap::new(), BTreeSet::new());
+        let (mut heads, mut numbered) = (Map::new(), Set::new());
         for append in appends {
             let mut head = match heads.get(&append.space) {
                 Some(head) => *head,

@@ -8,7 +8,7 @@ mod drops;
 mod erasures;
 mod refill;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 pub use drops::Drops;
 pub use erasures::Erasures;
@@ -19,6 +19,7 @@ use super::{ServerCertificate, head_message, prove_message, receipt_message};
 use crate::entry::sign::{self, Key};
 use crate::gate::limits::{BATCH_BYTES_TARGET, PUSH_ENTRIES_MAX};
 use crate::model::{DeviceId, SpaceId, WijkId};
+use crate::ordered::Map;
 use crate::replica::{Hashes, Place, Relayed, Replica, ReplicaError, RunBatch};
 use crate::store::log::{Epoch, LogHead};
 
@@ -119,14 +120,14 @@ pub struct Session {
     wijk: WijkId,
     key: Key,
     certificate: ServerCertificate,
-    spaces: BTreeMap<SpaceId, SpaceState>,
+    spaces: Map<SpaceId, SpaceState>,
     in_flight: VecDeque<InFlight>,
     next_push: u64,
     /// Receipts of a server that is not known to be the wijk's yet.
     unproven: Vec<Receipt>,
     drops: Drops,
     erasures: Erasures,
-    comparisons: BTreeMap<SpaceId, Comparison>,
+    comparisons: Map<SpaceId, Comparison>,
 }
 
 /// What a phone remembers of a space between connections.
@@ -151,7 +152,7 @@ impl Session {
         hello: &Frame,
         key: &Key,
         replica: &Replica,
-        remembered: &BTreeMap<SpaceId, Remembered>,
+        remembered: &Map<SpaceId, Remembered>,
     ) -> Result<Result<(Self, Vec<Frame>), SessionError>, ReplicaError> {
         let Frame::Hello { wijk, certificate, nonce } = hello else { return Ok(Err(SessionError::Frame)) };
         if *wijk != replica.wijk() {
@@ -165,13 +166,13 @@ impl Session {
             wijk: *wijk,
             key: key.clone(),
             certificate: certificate.clone(),
-            spaces: BTreeMap::new(),
+            spaces: Map::new(),
             in_flight: VecDeque::new(),
             next_push: 0,
             unproven: Vec::new(),
             drops: Drops::default(),
             erasures: Erasures::default(),
-            comparisons: BTreeMap::new(),
+            comparisons: Map::new(),
         };
         session.begin_spaces(replica, remembered);
         let proof = key.sign(&prove_message(*wijk, certificate.epoch_key, nonce));
@@ -182,7 +183,7 @@ impl Session {
     }
 
     /// Takes up the spaces that everybody follows, and those in which this device has a chain.
-    pub fn begin_spaces(&mut self, replica: &Replica, remembered: &BTreeMap<SpaceId, Remembered>) {
+    pub fn begin_spaces(&mut self, replica: &Replica, remembered: &Map<SpaceId, Remembered>) {
         let own = replica.spaces().into_iter().filter(|space| !EVERYBODY.contains(space));
         for space in EVERYBODY.into_iter().chain(own) {
             if self.spaces.contains_key(&space) {
@@ -218,14 +219,15 @@ impl Session {
     /// Asks for the spaces that were not asked for yet; a closed one once the server took the key that this device has there.
     pub fn subscribe(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
-        let held: BTreeSet<SpaceId> = self.spaces.keys().copied().filter(|space| self.holds_back(*space)).collect();
+        let held: Vec<(SpaceId, bool)> = self.spaces.keys().map(|space| (*space, self.holds_back(*space))).collect();
         let members_compared = self.is_compared(SpaceId::Members);
-        for (space, state) in &mut self.spaces {
-            let waits = held.contains(space) && *space != SpaceId::Members && (space.is_closed() || !members_compared);
+        for (space, held) in held {
+            let Some(state) = self.spaces.get_mut(&space) else { continue };
+            let waits = held && space != SpaceId::Members && (space.is_closed() || !members_compared);
             let may = !waits && (!space.is_closed() || state.acked_seq > 0);
-            if !state.subscribed && may && *space != SpaceId::Ballot && state.refused.is_none() {
+            if !state.subscribed && may && space != SpaceId::Ballot && state.refused.is_none() {
                 state.subscribed = true;
-                frames.push(Frame::Subscribe { space: *space, epoch: self.certificate.epoch, cursor: state.cursor });
+                frames.push(Frame::Subscribe { space, epoch: self.certificate.epoch, cursor: state.cursor });
             }
         }
         frames

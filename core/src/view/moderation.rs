@@ -1,9 +1,8 @@
 //! What staff said of other people's words: rulings on notices, and erasures with a legal ground. Kept as they were said; what
 //! follows from them is read off when it is shown, so nothing here depends on the order they came in.
 
-use std::collections::BTreeMap;
-
 use crate::model::{EntryId, PersonId, Ruling, SpaceId, SubjectId};
+use crate::ordered::Map;
 use crate::replica::Place;
 
 /// A ruling with its author.
@@ -33,8 +32,8 @@ pub struct ErasureFacts {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Moderation {
-    rulings: BTreeMap<SubjectId, BTreeMap<(u64, EntryId), RulingFacts>>,
-    erasures: BTreeMap<(SpaceId, SubjectId), BTreeMap<EntryId, ErasureFacts>>,
+    rulings: Map<SubjectId, Map<(u64, EntryId), RulingFacts>>,
+    erasures: Map<(SpaceId, SubjectId), Map<EntryId, ErasureFacts>>,
 }
 
 impl Moderation {

@@ -1,13 +1,12 @@
 //! Counts of secret polls as the server published them. The newest by the log's number is shown; older ones stay, so that
 //! the result doesn't depend on the order they came in.
 
-use std::collections::BTreeMap;
-
 use crate::model::{EntryId, SubjectId, Tally};
+use crate::ordered::Map;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Tallies(BTreeMap<SubjectId, BTreeMap<EntryId, Tally>>);
+pub(super) struct Tallies(Map<SubjectId, Map<EntryId, Tally>>);
 
 impl Tallies {
     /// Takes a count that counts.
@@ -31,7 +30,7 @@ mod tests {
         let question = SubjectId::new([1; 16]);
         let id = |n| EntryId::new([n; 32]);
         let tally = |count| Tally { question, counts: vec![(crate::model::Choice::Agree, count)] };
-        let numbers = BTreeMap::from([(id(3), 10), (id(1), 12), (id(2), 11)]);
+        let numbers = Map::from([(id(3), 10), (id(1), 12), (id(2), 11)]);
         for order in [[1, 2, 3], [3, 2, 1], [2, 1, 3]] {
             let mut tallies = Tallies::default();
             for n in order {

@@ -1,11 +1,12 @@
 //! One phone: an app over its store, and what it asks for done.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Joined, Reply, Timestamp};
 use samenspraak_core::model::SubjectId;
+use samenspraak_core::ordered::Set;
 use samenspraak_core::replica::ReplicaError;
 use samenspraak_core::store::{Batch, Store, StoreError};
 use samenspraak_core::sync::phone::SessionError;
@@ -34,7 +35,7 @@ pub(crate) struct Wanted {
     pub settled: Option<Option<RefusalCode>>,
     pub disconnect: Option<SessionError>,
     pub connect_at: Option<Timestamp>,
-    pub changed: BTreeSet<SubjectId>,
+    pub changed: Set<SubjectId>,
 }
 
 fn stored(commit: u64, result: Result<(), StoreError>) -> Event {

@@ -1,12 +1,12 @@
 //! A device that stays: it follows the server while somebody looks, catches up from time to time while nobody does, and does
 //! what it is asked for. Must never keep a person waiting for the network: what is asked is answered from what is here.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use samenspraak_core::app::{App, Command, CommandError, Reply, Timestamp};
 use samenspraak_core::model::SubjectId;
+use samenspraak_core::ordered::Set;
 use samenspraak_core::sync::wire::RefusalCode;
 use tokio::sync::{mpsc, oneshot};
 
@@ -44,7 +44,7 @@ pub enum Request {
 #[derive(Debug)]
 pub enum News {
     /// What is about these subjects reads differently.
-    Changed(BTreeSet<SubjectId>),
+    Changed(Set<SubjectId>),
     /// The line to the server opened.
     Connected,
     /// Everything is sent, receipted and received; or the server refuses this device.

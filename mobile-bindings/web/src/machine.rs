@@ -8,11 +8,12 @@
 mod line;
 mod store;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use samenspraak::{SyncState, WijkError, looks};
 use samenspraak_core::app::{App, Command, CommandError, Effect, Event, Reply, Timestamp};
+use samenspraak_core::ordered::Map;
 use samenspraak_core::store::erased::is_scrub_due;
 use samenspraak_core::store::{Batch, Store, StoreError};
 
@@ -136,7 +137,7 @@ pub struct Machine {
     /// Effects that follow from the input in hand.
     effects: VecDeque<Effect>,
     out: Vec<Out>,
-    asked: BTreeMap<u64, (u32, Wants)>,
+    asked: Map<u64, (u32, Wants)>,
     next_command: u64,
     following: Following,
     scrub_at: Option<Timestamp>,
@@ -170,7 +171,7 @@ impl Machine {
             waiting: None,
             effects: VecDeque::new(),
             out: Vec::new(),
-            asked: BTreeMap::new(),
+            asked: Map::new(),
             next_command: 0,
             following,
             // A storage that never held anything has nothing to be scrubbed.

@@ -10,7 +10,7 @@ mod draft;
 mod honest;
 mod scene;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use samenspraak_core::entry::codec::person_of;
@@ -19,6 +19,7 @@ use samenspraak_core::gate::body::{SubjectState, Written, is_document, waits_for
 use samenspraak_core::gate::limits::{BATCH_BYTES_TARGET, BATCH_ENTRIES_MAX};
 use samenspraak_core::gate::{Reason, Verdict};
 use samenspraak_core::model::{DeviceId, EntryId, SpaceId};
+use samenspraak_core::ordered::Set;
 use samenspraak_core::replica::{Hashes, Kept, Replica, RunBatch, Side};
 use samenspraak_core::sync::server::PushJob;
 use samenspraak_core::sync::wire::Frame;
@@ -231,7 +232,7 @@ fn show(phone: &mut Phone) -> String {
 }
 
 /// Two replicas have the same entries in these spaces, and the same ones count.
-fn agree(server: &Replica, phone: &Replica, spaces: &BTreeSet<SpaceId>, how: &str) {
+fn agree(server: &Replica, phone: &Replica, spaces: &Set<SpaceId>, how: &str) {
     let shared = |replica| {
         let all = all_entries(replica).into_iter();
         all.filter(|(place, _)| spaces.contains(&place.space)).collect::<Vec<_>>()

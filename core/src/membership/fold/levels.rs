@@ -4,7 +4,6 @@
 //! role by name needs no card to be known. When it ends, nothing that a lower level says can change it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Card, CountedCut, DEVICES_PER_PERSON_MAX, Device, Folded, INVITATIONS_PER_DEVICE_MAX, ServerKey, Source, Statement,
@@ -12,6 +11,7 @@ use super::{
 };
 use crate::entry::codec::Record;
 use crate::model::*;
+use crate::ordered::{Map, Set};
 
 impl Folded {
     /// Root, server and what only the server says: nothing of it depends on roles.
@@ -166,7 +166,7 @@ impl Folded {
     }
 
     /// Cuts that carry out one of these revocations.
-    fn take_cuts(&mut self, statements: &Statements, revocations: &BTreeMap<EntryId, Revocation>) {
+    fn take_cuts(&mut self, statements: &Statements, revocations: &Map<EntryId, Revocation>) {
         if revocations.is_empty() {
             return;
         }
@@ -279,7 +279,7 @@ impl Folded {
     /// What devices of this authority take away, and where the server says that it ends.
     pub(super) fn take_away(&mut self, statements: &Statements, level: u8) {
         if level >= Role::Facilitator.authority() {
-            let (mut back, mut not_below) = (Vec::new(), BTreeSet::new());
+            let (mut back, mut not_below) = (Vec::new(), Set::new());
             for statement in statements.values() {
                 let Record::Revocation(revocation) = &*statement.record else { continue };
                 let authority = self.authority_at(statement.device, statement.seq);

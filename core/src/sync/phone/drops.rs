@@ -1,11 +1,10 @@
 //! Envelopes on one connection: which were sent, and what the server's word on each is worth.
 
-use std::collections::BTreeMap;
-
 use super::SessionError;
 use crate::entry::{Signature, sign};
 use crate::hash::Hash;
 use crate::model::WijkId;
+use crate::ordered::Map;
 use crate::sync::wire::{Frame, RefusalCode};
 use crate::sync::{ServerCertificate, dropped_message};
 
@@ -13,8 +12,8 @@ use crate::sync::{ServerCertificate, dropped_message};
 #[derive(Debug, Default)]
 pub struct Drops {
     next: u64,
-    in_flight: BTreeMap<u64, Hash>,
-    sent: BTreeMap<Hash, Option<RefusalCode>>,
+    in_flight: Map<u64, Hash>,
+    sent: Map<Hash, Option<RefusalCode>>,
 }
 
 impl Drops {

@@ -1,17 +1,16 @@
 //! What one connection says of erasures: which logs this phone confirmed to have scrubbed, and which subjects it asked after.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::SessionError;
 use crate::model::{SpaceId, SubjectId};
+use crate::ordered::{Map, Set};
 use crate::store::log::Epoch;
 use crate::sync::wire::Frame;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Erasures {
-    confirming: BTreeMap<SpaceId, u64>,
-    asked: BTreeSet<(SpaceId, SubjectId)>,
+    confirming: Map<SpaceId, u64>,
+    asked: Set<(SpaceId, SubjectId)>,
 }
 
 impl Erasures {

@@ -5,10 +5,11 @@
 //! everything lets nobody into the others. Where a line breaks the next connection compares again, so nothing is kept of it but
 //! that it isn't finished. Must never believe the server's word for more than what to send: arrived is what a receipt says.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use super::{InFlight, PUSHES_IN_FLIGHT_MAX, Sent, Session, SessionError};
 use crate::model::{DeviceId, EntryId, SpaceId};
+use crate::ordered::{Map, Set};
 use crate::replica::{Lacking, Relayed, Replica, ReplicaError, RunBatch};
 use crate::sync::wire::{ChainHead, FRONTIER_CHAINS_MAX, Frame};
 
@@ -18,7 +19,7 @@ pub(super) enum Comparison {
     /// It hasn't begun.
     Due,
     /// The frontier was sent in so many frames that aren't answered yet.
-    Asked { unanswered: usize, wanted: BTreeMap<DeviceId, u64> },
+    Asked { unanswered: usize, wanted: Map<DeviceId, u64> },
     /// What is lacking is on its way.
     Bringing(Box<Bringing>),
     /// Everything is answered.
@@ -76,7 +77,7 @@ impl Session {
             match self.comparisons.get_mut(&space) {
                 Some(comparison @ Comparison::Due) => {
                     let asked = frontier(replica, space);
-                    *comparison = Comparison::Asked { unanswered: asked.len(), wanted: BTreeMap::new() };
+                    *comparison = Comparison::Asked { unanswered: asked.len(), wanted: Map::new() };
                     frames.extend(asked);
                 }
                 Some(Comparison::Bringing(_)) => self.bring(space, replica, &mut frames)?,
@@ -138,7 +139,7 @@ impl Session {
         let own = wanted.get(&state.device).copied();
         state.acked_seq = state.acked_seq.min(own.unwrap_or(u64::MAX));
         state.next_seq = state.acked_seq;
-        let lacking = Lacking::new(space, wanted, BTreeSet::from([state.device]));
+        let lacking = Lacking::new(space, wanted, Set::from([state.device]));
         let bringing = Bringing { lacking, holes: holes.into(), alone: VecDeque::new() };
         self.comparisons.insert(space, Comparison::Bringing(Box::new(bringing)));
         Ok(())

@@ -1,8 +1,8 @@
 //! What changed since the pages were written: a row's new value, or that it is forgotten.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use samenspraak_core::ordered::Map;
 use samenspraak_core::store::{Batch, Op};
 
 use super::full_key;
@@ -13,7 +13,7 @@ const ROW_BYTES: usize = 32;
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Top {
-    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    rows: Map<Vec<u8>, Option<Vec<u8>>>,
     bytes: usize,
 }
 
@@ -42,14 +42,14 @@ impl Top {
 
     /// Changed rows with `from <= key < to`, in order.
     pub fn between(&self, from: &[u8], to: &[u8]) -> impl Iterator<Item = Changed<'_>> {
-        let range = (from < to).then(|| self.rows.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to))));
+        let range = (from < to).then(|| self.rows.range::<[u8]>((Bound::Included(from), Bound::Excluded(to))));
         range.into_iter().flatten().map(|(key, value)| (key.as_slice(), value.as_deref()))
     }
 
     /// Changed rows from a key on, in order.
     pub fn from(&self, from: &[u8]) -> impl Iterator<Item = Changed<'_>> {
         self.rows
-            .range::<[u8], _>((Bound::Included(from), Bound::Unbounded))
+            .range::<[u8]>((Bound::Included(from), Bound::Unbounded))
             .map(|(key, value)| (key.as_slice(), value.as_deref()))
     }
 
