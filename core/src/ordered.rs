@@ -1,24 +1,25 @@
 //! Maps and sets in the order of their keys, made to be small as code.
 //!
 //! A `BTreeMap` is compiled anew for each pair of key and value, some 5 kB each time, and the core keeps sixty pairs: that was a
-//! sixth of what a browser downloads. Here the tree holds for each key only where its value lies, so it is compiled once for each
-//! kind of key. What is asked of it costs what a `BTreeMap` costs, and one step more to the value. Not here: anything that knows
-//! what is kept.
+//! sixth of what a browser downloads. Here an order of keys holds only where the value of each lies, so it is compiled once for
+//! each kind of key, and is a quarter of a tree. Finding a key costs what it costs there, and one step more to the value. Not
+//! here: anything that knows what is kept.
 
+mod order;
 mod set;
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::ops::RangeBounds;
 
+use order::{Order, Places};
 pub use set::Set;
 
 /// Values in the order of their keys, with the part of `BTreeMap`'s interface that is used.
 #[derive(Clone)]
 pub struct Map<K, V> {
     /// Where in `values` the value of a key lies.
-    places: BTreeMap<K, usize>,
+    places: Order<K>,
     /// `None` where one was taken out.
     values: Vec<Option<V>>,
     /// Places to use again.
@@ -29,7 +30,7 @@ impl<K, V> Map<K, V> {
     /// An empty map.
     #[must_use]
     pub const fn new() -> Self {
-        Self { places: BTreeMap::new(), values: Vec::new(), free: Vec::new() }
+        Self { places: Order::new(), values: Vec::new(), free: Vec::new() }
     }
 
     /// How many keys there are.
@@ -41,13 +42,13 @@ impl<K, V> Map<K, V> {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.len() == 0
     }
 
     /// Keys and values, in order of the keys.
     #[must_use]
     pub fn iter(&self) -> Iter<'_, K, V> {
-        Entries { places: self.places.iter(), values: &self.values }
+        Iter { places: self.places.iter(), values: &self.values }
     }
 
     /// Takes all out.
@@ -57,12 +58,12 @@ impl<K, V> Map<K, V> {
 
     /// The keys, in order.
     pub fn into_keys(self) -> impl Iterator<Item = K> {
-        self.places.into_keys()
+        self.places.into_iter().map(|(key, _)| key)
     }
 
     /// The keys, in order.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> + Clone {
-        self.places.keys()
+        self.places.iter().map(|(key, _)| key)
     }
 
     /// The values, in order of their keys.
@@ -87,7 +88,7 @@ impl<K: Ord, V> Map<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.values.get(*self.places.get(key)?)?.as_ref()
+        self.values.get(self.places.get(key)?)?.as_ref()
     }
 
     /// The value of a key, to be changed.
@@ -95,7 +96,7 @@ impl<K: Ord, V> Map<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.values.get_mut(*self.places.get(key)?)?.as_mut()
+        self.values.get_mut(self.places.get(key)?)?.as_mut()
     }
 
     /// Whether the key is there.
@@ -103,7 +104,7 @@ impl<K: Ord, V> Map<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.places.contains_key(key)
+        self.places.get(key).is_some()
     }
 
     /// Keeps a value; what was there before comes back.
@@ -144,22 +145,22 @@ impl<K: Ord, V> Map<K, V> {
     }
 
     /// Keys of a range with their values, in order.
-    pub fn range<Q: Ord + ?Sized>(&self, range: impl RangeBounds<Q>) -> Range<'_, K, V>
+    pub fn range<Q: Ord + ?Sized>(&self, range: impl RangeBounds<Q>) -> Iter<'_, K, V>
     where
         K: Borrow<Q>,
     {
-        Entries { places: self.places.range(range), values: &self.values }
+        Iter { places: self.places.range(range), values: &self.values }
     }
 
     /// Keeps only what is wanted.
     pub fn retain(&mut self, mut wanted: impl FnMut(&K, &mut V) -> bool) {
         let (values, free) = (&mut self.values, &mut self.free);
         self.places.retain(|key, place| {
-            let Some(value) = values.get_mut(*place) else { return false };
+            let Some(value) = values.get_mut(place) else { return false };
             let keep = value.as_mut().is_some_and(|value| wanted(key, value));
             if !keep {
                 *value = None;
-                free.push(*place);
+                free.push(place);
             }
             keep
         });
@@ -167,7 +168,7 @@ impl<K: Ord, V> Map<K, V> {
 
     fn slot(&mut self, key: K) -> &mut Option<V> {
         let (values, free) = (&mut self.values, &mut self.free);
-        let place = *self.places.entry(key).or_insert_with(|| {
+        let (place, _) = self.places.get_or_insert(key, || {
             free.pop().unwrap_or_else(|| {
                 values.push(None);
                 values.len() - 1
@@ -206,43 +207,32 @@ impl<'a, V> Slot<'a, V> {
 }
 
 /// Keys and values, in order of the keys: all of a map, or a range of it.
-pub struct Entries<'a, V, P> {
-    places: P,
+pub struct Iter<'a, K, V> {
+    places: Places<'a, K>,
     values: &'a [Option<V>],
 }
 
-impl<V, P: Clone> Clone for Entries<'_, V, P> {
+impl<K, V> Clone for Iter<'_, K, V> {
     fn clone(&self) -> Self {
         Self { places: self.places.clone(), values: self.values }
     }
 }
 
-/// All of a map.
-pub type Iter<'a, K, V> = Entries<'a, V, btree_map::Iter<'a, K, usize>>;
-/// A range of a map.
-pub type Range<'a, K, V> = Entries<'a, V, btree_map::Range<'a, K, usize>>;
-
-impl<'a, K: 'a, V, P: Iterator<Item = (&'a K, &'a usize)>> Iterator for Entries<'a, V, P> {
+impl<'a, K, V> Iterator for Iter<'a, K, V> {
     type Item = (&'a K, &'a V);
 
     fn next(&mut self) -> Option<Self::Item> {
         let (key, place) = self.places.next()?;
-        Some((key, self.values.get(*place)?.as_ref()?))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.places.size_hint()
+        Some((key, self.values.get(place)?.as_ref()?))
     }
 }
 
-impl<'a, K: 'a, V, P: DoubleEndedIterator<Item = (&'a K, &'a usize)>> DoubleEndedIterator for Entries<'a, V, P> {
+impl<K, V> DoubleEndedIterator for Iter<'_, K, V> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let (key, place) = self.places.next_back()?;
-        Some((key, self.values.get(*place)?.as_ref()?))
+        Some((key, self.values.get(place)?.as_ref()?))
     }
 }
-
-impl<'a, K: 'a, V, P: ExactSizeIterator<Item = (&'a K, &'a usize)>> ExactSizeIterator for Entries<'a, V, P> {}
 
 impl<'a, K, V> IntoIterator for &'a Map<K, V> {
     type Item = (&'a K, &'a V);
@@ -255,7 +245,7 @@ impl<'a, K, V> IntoIterator for &'a Map<K, V> {
 
 /// Keys and values that were taken out of their map, in order of the keys.
 pub struct IntoIter<K, V> {
-    places: btree_map::IntoIter<K, usize>,
+    places: order::IntoIter<K>,
     values: Vec<Option<V>>,
 }
 
@@ -265,10 +255,6 @@ impl<K, V> Iterator for IntoIter<K, V> {
     fn next(&mut self) -> Option<(K, V)> {
         let (key, place) = self.places.next()?;
         Some((key, self.values.get_mut(place)?.take()?))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.places.size_hint()
     }
 }
 

@@ -1,22 +1,23 @@
-//! A set in order: a tree of the same kind as a map's, so that one compiled tree serves both.
+//! A set in order: the order of keys that a map has, so that what is compiled for one serves the other.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::ops::RangeBounds;
+
+use super::order::{self, Order, Places};
 
 /// Keys in order, with the part of `BTreeSet`'s interface that is used.
 #[derive(Clone)]
 pub struct Set<K>(
-    /// The number says nothing: it makes this the tree of a map.
-    BTreeMap<K, usize>,
+    /// The numbers say nothing.
+    Order<K>,
 );
 
 impl<K> Set<K> {
     /// An empty set.
     #[must_use]
     pub const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(Order::new())
     }
 
     /// How many there are.
@@ -28,13 +29,13 @@ impl<K> Set<K> {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.len() == 0
     }
 
     /// All, in order.
     #[must_use]
-    pub fn iter(&self) -> btree_map::Keys<'_, K, usize> {
-        self.0.keys()
+    pub fn iter(&self) -> Keys<'_, K> {
+        Keys(self.0.iter())
     }
 }
 
@@ -44,12 +45,12 @@ impl<K: Ord> Set<K> {
     where
         K: Borrow<Q>,
     {
-        self.0.contains_key(key)
+        self.0.get(key).is_some()
     }
 
     /// Puts it in; whether it was new.
     pub fn insert(&mut self, key: K) -> bool {
-        self.0.insert(key, 0).is_none()
+        self.0.get_or_insert(key, || 0).1
     }
 
     /// Takes it out; whether it was there.
@@ -78,11 +79,11 @@ impl<K: Ord> Set<K> {
     }
 
     /// Those of a range, in order.
-    pub fn range<Q: Ord + ?Sized>(&self, range: impl RangeBounds<Q>) -> impl DoubleEndedIterator<Item = &K> + Clone
+    pub fn range<Q: Ord + ?Sized>(&self, range: impl RangeBounds<Q>) -> Keys<'_, K>
     where
         K: Borrow<Q>,
     {
-        self.0.range(range).map(|(key, _)| key)
+        Keys(self.0.range(range))
     }
 
     /// Keeps only what is wanted.
@@ -110,19 +111,53 @@ impl<K> Default for Set<K> {
 
 impl<'a, K> IntoIterator for &'a Set<K> {
     type Item = &'a K;
-    type IntoIter = btree_map::Keys<'a, K, usize>;
+    type IntoIter = Keys<'a, K>;
 
-    fn into_iter(self) -> Self::IntoIter {
+    fn into_iter(self) -> Keys<'a, K> {
         self.iter()
+    }
+}
+
+/// All of a set, or a range of it, in order.
+pub struct Keys<'a, K>(Places<'a, K>);
+
+impl<K> Clone for Keys<'_, K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<'a, K> Iterator for Keys<'a, K> {
+    type Item = &'a K;
+
+    fn next(&mut self) -> Option<&'a K> {
+        Some(self.0.next()?.0)
+    }
+}
+
+impl<'a, K> DoubleEndedIterator for Keys<'a, K> {
+    fn next_back(&mut self) -> Option<&'a K> {
+        Some(self.0.next_back()?.0)
+    }
+}
+
+/// Keys that were taken out of their set, in order.
+pub struct IntoIter<K>(order::IntoIter<K>);
+
+impl<K> Iterator for IntoIter<K> {
+    type Item = K;
+
+    fn next(&mut self) -> Option<K> {
+        Some(self.0.next()?.0)
     }
 }
 
 impl<K> IntoIterator for Set<K> {
     type Item = K;
-    type IntoIter = btree_map::IntoKeys<K, usize>;
+    type IntoIter = IntoIter<K>;
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_keys()
+    fn into_iter(self) -> IntoIter<K> {
+        IntoIter(self.0.into_iter())
     }
 }
 
