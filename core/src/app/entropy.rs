@@ -1,22 +1,24 @@
 //! Randomness from outside: the shell gives 32 random bytes with a command, and everything random in it follows from them.
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha20;
+use chacha20::cipher::{KeyIvInit, StreamCipher};
 
-/// A stream of random bytes from one seed. Never used for two commands.
-pub struct Entropy(ChaCha20Rng);
+/// A stream of random bytes from one seed: the keystream of ChaCha20. Never used for two commands.
+pub struct Entropy(ChaCha20);
 
 impl Entropy {
     /// From 32 bytes of the system's randomness.
     #[must_use]
     pub fn new(seed: [u8; 32]) -> Self {
-        Self(ChaCha20Rng::from_seed(seed))
+        // Each seed is used for one stream, so the nonce has nothing to tell apart.
+        Self(ChaCha20::new(&seed.into(), &[0; 12].into()))
     }
 
     /// The next `N` bytes.
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
-        self.0.fill_bytes(&mut bytes);
+        // The keystream has 256 GiB; a command takes some hundred bytes.
+        self.0.apply_keystream(&mut bytes);
         bytes
     }
 }

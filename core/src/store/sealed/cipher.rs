@@ -54,7 +54,7 @@ impl Cipher {
         let before = derive("samenspraak/seal/key/v1");
         Self {
             sealing,
-            tags: <Hmac<Sha256> as Mac>::new_from_slice(&*tags).expect("HMAC takes a key of any length"),
+            tags: <Hmac<Sha256> as KeyInit>::new_from_slice(&*tags).expect("HMAC takes a key of any length"),
             before: XChaCha20Poly1305::new((&*before).into()),
         }
     }
