@@ -7,8 +7,8 @@
 pub mod contribution;
 pub mod meeting;
 
-use automerge::transaction::{CommitOptions, Transactable};
-use automerge::{ActorId, AutoCommit, Automerge, ObjId, ObjType, ReadDoc, Value};
+use automerge::transaction::{CommitOptions, Transactable, Transaction};
+use automerge::{ActorId, Automerge, ObjId, ObjType, ReadDoc, Value};
 
 use crate::gate::change;
 use crate::gate::fold::{Folded, fold};
@@ -42,16 +42,15 @@ pub fn update(doc: &Automerge, bodies: Vec<(EntryId, Vec<u8>)>) -> Folded {
 pub fn change(
     doc: &Automerge,
     actor: [u8; 16],
-    edit: impl FnOnce(&mut AutoCommit) -> Result<(), automerge::AutomergeError>,
+    edit: impl FnOnce(&mut Transaction<'_>) -> Result<(), automerge::AutomergeError>,
 ) -> Result<Option<Vec<u8>>, automerge::AutomergeError> {
-    let mut copy = AutoCommit::load(&doc.save_nocompress())?;
+    let mut copy = doc.clone();
     copy.set_actor(ActorId::from(actor.as_slice()));
-    edit(&mut copy)?;
+    let mut transaction = copy.transaction();
+    edit(&mut transaction)?;
     // Time 0 and no message: the rhythm of typing is nobody's business.
-    if copy.commit_with(CommitOptions::default().with_time(0)).is_none() {
-        return Ok(None);
-    }
-    Ok(copy.get_last_local_change().map(|change| change.raw_bytes().to_vec()))
+    let (hash, _) = transaction.commit_with(CommitOptions::default().with_time(0));
+    Ok(hash.and_then(|hash| copy.get_change_by_hash(&hash)).map(|change| change.raw_bytes().to_vec()))
 }
 
 /// The text at `key`, at most `chars_max` characters of it; empty for anything else.
@@ -67,7 +66,7 @@ fn read_text(doc: &impl ReadDoc, obj: &ObjId, key: &str, chars_max: usize) -> St
     }
 }
 
-fn put_text(doc: &mut AutoCommit, obj: &ObjId, key: &str, text: &str) -> Result<(), automerge::AutomergeError> {
+fn put_text(doc: &mut Transaction<'_>, obj: &ObjId, key: &str, text: &str) -> Result<(), automerge::AutomergeError> {
     let id = doc.put_object(obj, key, ObjType::Text)?;
     doc.splice_text(&id, 0, 0, text)
 }
@@ -101,7 +100,7 @@ impl Splice {
     }
 
     /// Applies the splice, kept within the text as it is now.
-    fn apply(&self, doc: &mut AutoCommit, text: &ObjId) -> Result<(), automerge::AutomergeError> {
+    fn apply(&self, doc: &mut Transaction<'_>, text: &ObjId) -> Result<(), automerge::AutomergeError> {
         let len = doc.length(text);
         let at = self.at.min(len);
         let delete = isize::try_from(self.delete.min(len - at)).unwrap_or(0);

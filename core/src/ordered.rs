@@ -167,14 +167,12 @@ impl<K: Ord, V> Map<K, V> {
     }
 
     fn slot(&mut self, key: K) -> &mut Option<V> {
-        let (values, free) = (&mut self.values, &mut self.free);
-        let (place, _) = self.places.get_or_insert(key, || {
-            free.pop().unwrap_or_else(|| {
-                values.push(None);
-                values.len() - 1
-            })
-        });
-        &mut values[place]
+        let next = self.free.last().copied().unwrap_or(self.values.len());
+        let (place, is_new) = self.places.get_or_insert(key, next);
+        if is_new && self.free.pop().is_none() {
+            self.values.push(None);
+        }
+        &mut self.values[place]
     }
 
     fn take(&mut self, place: usize) -> Option<V> {

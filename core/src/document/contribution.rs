@@ -1,7 +1,7 @@
 //! A contribution: root map with `title` and `text` (texts), `theme` (number) and `buurt` (CBS code).
 
-use automerge::transaction::Transactable;
-use automerge::{AutoCommit, Automerge, ROOT, ReadDoc};
+use automerge::transaction::{Transactable, Transaction};
+use automerge::{Automerge, ROOT, ReadDoc};
 
 use super::{Splice, put_text, read_text, text_object};
 use crate::model::Content;
@@ -64,7 +64,7 @@ pub fn edit(doc: &Automerge, actor: [u8; 16], new: &Content) -> Result<Option<Ve
     })
 }
 
-fn splice_field(doc: &mut AutoCommit, key: &str, old: &str, new: &str) -> Result<(), automerge::AutomergeError> {
+fn splice_field(doc: &mut Transaction<'_>, key: &str, old: &str, new: &str) -> Result<(), automerge::AutomergeError> {
     let Some(splice) = Splice::between(old, new) else { return Ok(()) };
     match text_object(doc, &ROOT, key) {
         Some(text) => splice.apply(doc, &text),

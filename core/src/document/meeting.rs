@@ -1,8 +1,8 @@
 //! Meeting notes: root map with `title` (text) and `agenda`, a list of maps with `title` and `text` (texts) that several
 //! people write at once.
 
-use automerge::transaction::Transactable;
-use automerge::{AutoCommit, Automerge, ObjId, ObjType, ROOT, ReadDoc, Value};
+use automerge::transaction::{Transactable, Transaction};
+use automerge::{Automerge, ObjId, ObjType, ROOT, ReadDoc, Value};
 
 use super::{Splice, put_text, read_text, text_object};
 use crate::model::contribution::{AGENDA_ITEMS_MAX, NOTES_CHARS_MAX, TITLE_CHARS_MAX};
@@ -84,7 +84,7 @@ pub fn create(actor: [u8; 16], title: &str, agenda: &[String]) -> Result<Option<
     })
 }
 
-fn add_item(doc: &mut AutoCommit, list: &ObjId, at: usize, title: &str) -> Result<(), automerge::AutomergeError> {
+fn add_item(doc: &mut Transaction<'_>, list: &ObjId, at: usize, title: &str) -> Result<(), automerge::AutomergeError> {
     let item = doc.insert_object(list, at, ObjType::Map)?;
     put_text(doc, &item, "title", title)?;
     put_text(doc, &item, "text", "")

@@ -71,13 +71,12 @@ impl<K: Ord> Order<K> {
         Some(self.rows.get(row)?.get(at)?.1)
     }
 
-    /// The number of a key; if it wasn't there, it is now, with the number that is made.
-    pub(super) fn get_or_insert(&mut self, key: K, make: impl FnOnce() -> usize) -> (usize, bool) {
+    /// The number of a key; if it wasn't there, it is now, with this number. And whether it is new.
+    pub(super) fn get_or_insert(&mut self, key: K, number: usize) -> (usize, bool) {
         let (row, at) = match self.find(&key) {
             Ok((row, at)) => return (self.rows[row][at].1, false),
             Err(place) => place,
         };
-        let number = make();
         self.len += 1;
         if self.rows.is_empty() {
             self.rows.push(vec![(key, number)]);

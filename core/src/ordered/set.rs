@@ -50,7 +50,7 @@ impl<K: Ord> Set<K> {
 
     /// Puts it in; whether it was new.
     pub fn insert(&mut self, key: K) -> bool {
-        self.0.get_or_insert(key, || 0).1
+        self.0.get_or_insert(key, 0).1
     }
 
     /// Takes it out; whether it was there.
