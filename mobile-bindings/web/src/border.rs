@@ -1,6 +1,6 @@
 //! What JavaScript can call, and what it is called for: one object, and the worker's shell around it.
 //!
-//! Everything typed crosses as JSON in bytes, which a worker hands on to its page without a copy. The shell is called while an
+//! What is told crosses as JSON in bytes, which a worker hands on to its page without a copy; what is asked as CBOR (`ask`). The shell is called while an
 //! input is handled and must only note what it is told: calling back into the core from there is refused by wasm-bindgen.
 
 use samenspraak::{SyncState, WijkError, asks};
@@ -10,7 +10,7 @@ use samenspraak_core::sync::wire::Frame;
 use samenspraak_driver::sync_url;
 use wasm_bindgen::prelude::*;
 
-use crate::ask::json;
+use crate::ask::{Ask, Look, json};
 use crate::machine::{Input, Machine, Out};
 use crate::rows::PLACE;
 
@@ -157,24 +157,21 @@ impl Core {
         state_json(self.machine.state())
     }
 
-    /// A command: an `Ask` in JSON, with 32 random bytes.
-    pub fn ask(&mut self, now: f64, request: u32, entropy: &[u8], ask: &str) {
+    /// A command: an `Ask` in CBOR, with 32 random bytes.
+    pub fn ask(&mut self, now: f64, request: u32, entropy: &[u8], ask: &[u8]) {
         let entropy: Result<[u8; 32], _> = entropy.try_into();
-        let read = serde_json::from_str(ask).map_err(|error| WijkError::invalid(error.to_string()));
-        match (read, entropy) {
+        match (Ask::read(ask), entropy) {
             (Ok(ask), Ok(entropy)) => self.handle(now, Input::Ask { request, entropy, ask }),
             (Err(error), _) => self.shell.answer(request, false, error_json(&error)),
             (_, Err(_)) => self.shell.answer(request, false, error_json(&WijkError::invalid("32 random bytes"))),
         }
     }
 
-    /// A look: a `Look` in JSON.
-    pub fn look(&mut self, now: f64, request: u32, look: &str) {
-        match serde_json::from_str(look) {
+    /// A look: a `Look` in CBOR.
+    pub fn look(&mut self, now: f64, request: u32, look: &[u8]) {
+        match Look::read(look) {
             Ok(look) => self.handle(now, Input::Look { request, look }),
-            Err(error) => {
-                self.shell.answer(request, false, error_json(&WijkError::invalid(error.to_string())));
-            }
+            Err(error) => self.shell.answer(request, false, error_json(&error)),
         }
     }
 

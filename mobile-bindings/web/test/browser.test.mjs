@@ -136,7 +136,7 @@ test('a tab that is closed in the middle of something again and again may try it
   await tab.evaluate((card) => wijk.join(card), server.cards('resident')[0]);
   /** Tabs died as often as that, with one and the same thing in hand; then it is asked for. */
   const died = (times, hoursAgo = 0) => tab.evaluate(async ([times, hoursAgo]) => {
-    const asked = new TextEncoder().encode(JSON.stringify({ attend: { id: null, writes: false } }));
+    const asked = new TextEncoder().encode(JSON.stringify({ kind: 'attend', id: null, writes: false }));
     const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', asked));
     const hash = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
     for (let time = 0; time < times; time += 1) {

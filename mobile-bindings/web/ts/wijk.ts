@@ -184,12 +184,12 @@ export class Wijk {
 
   /** Joins with a card: what its QR code holds. Works without a network; the server's word comes with the first sync. */
   join(link: string): Promise<void> {
-    return this.#ask({ join: { link } });
+    return this.#ask({ kind: 'join', link });
   }
 
   /** Sends something in, for all of the wijk to read. Returns its id. */
   contribute(content: Pick<Content, 'title' | 'text'> & Partial<Content>): Promise<string> {
-    return this.#ask({ contribute: { content: { theme: 0, buurt: '', ...content } } });
+    return this.#ask({ kind: 'contribute', content: { theme: 0, buurt: '', ...content } });
   }
 
   /**
@@ -197,63 +197,63 @@ export class Wijk {
    * on.
    */
   edit(id: string, content: Pick<Content, 'title' | 'text'> & Partial<Content>): Promise<string> {
-    return this.#ask({ edit: { id, content: { theme: 0, buurt: '', ...content } } });
+    return this.#ask({ kind: 'edit', id, content: { theme: 0, buurt: '', ...content } });
   }
 
   /** Supports a contribution, or speaks on a question. The last word counts. */
   speak(id: string, voice: Voice): Promise<void> {
-    return this.#ask({ speak: { id, voice } });
+    return this.#ask({ kind: 'speak', id, voice });
   }
 
   /** Takes own input or an own voice back for good, everywhere. `erasure` says how far that reached. */
   erase(id: string): Promise<void> {
-    return this.#ask({ erase: { id } });
+    return this.#ask({ kind: 'erase', id });
   }
 
   /** Asks the server how far an erasure reached; with the next connection, where there is none. */
   askErasure(id: string): Promise<void> {
-    return this.#ask({ askErasure: { id } });
+    return this.#ask({ kind: 'askErasure', id });
   }
 
   /** Begins a meeting with its agenda (facilitators). Returns its id. */
   newMeeting(title: string, agenda: string[]): Promise<string> {
-    return this.#ask({ newMeeting: { title, agenda } });
+    return this.#ask({ kind: 'newMeeting', title, agenda });
   }
 
   /** Adds a point to an agenda. */
   addAgendaItem(id: string, title: string): Promise<void> {
-    return this.#ask({ addAgendaItem: { id, title } });
+    return this.#ask({ kind: 'addAgendaItem', id, title });
   }
 
   /** Changes the notes of a point (from 0): at character `at`, `deleted` characters go and `insert` comes. */
   editNotes(id: string, item: number, at: number, deleted: number, insert: string): Promise<void> {
-    return this.#ask({ editNotes: { id, item, at, delete: deleted, insert } });
+    return this.#ask({ kind: 'editNotes', id, item, at, delete: deleted, insert });
   }
 
   /** Makes the notes of a point read like `text`, with the smallest change that does it. `before` is what the editor showed. */
   setNotes(id: string, item: number, before: string, text: string): Promise<void> {
-    return this.#ask({ setNotes: { id, item, before, text } });
+    return this.#ask({ kind: 'setNotes', id, item, before, text });
   }
 
   /** Sends in something that only the board can read; the server isn't told from whom. Returns its id. */
   seal(content: Pick<Content, 'title' | 'text'> & Partial<Content>): Promise<string> {
-    return this.#ask({ seal: { content: { theme: 0, buurt: '', ...content } } });
+    return this.#ask({ kind: 'seal', content: { theme: 0, buurt: '', ...content } });
   }
 
   /** Answers a sealed story (board); only the holder of its receipt can read it. */
   answerSealed(id: string, answer: string): Promise<void> {
-    return this.#ask({ answerSealed: { id, answer } });
+    return this.#ask({ kind: 'answerSealed', id, answer });
   }
 
   /** Decides on contributions and answers them (board). */
   decide(decision: Decision): Promise<void> {
     const { party = '', dueDay = null, replaces = [] } = decision;
-    return this.#ask({ decide: { ...decision, party, dueDay, replaces } });
+    return this.#ask({ kind: 'decide', ...decision, party, dueDay, replaces });
   }
 
   /** Makes cards for people to join with (facilitators and up), at most 1,000: the links that QR codes hold. */
   invite(role: Role, count: number): Promise<string[]> {
-    return this.#ask({ invite: { role, count } });
+    return this.#ask({ kind: 'invite', role, count });
   }
 
   /**
@@ -261,44 +261,44 @@ export class Wijk {
    * hear how many do, never who. Of several tabs the last that says so counts.
    */
   attend(id: string | null, writes = false): Promise<void> {
-    return this.#ask({ attend: { id, writes } });
+    return this.#ask({ kind: 'attend', id, writes });
   }
 
   // Looks: what is here, without waiting for the network. Each is a copy of this moment.
 
   /** Who this device is; nothing before it joined. */
   me(): Promise<Me | null> {
-    return this.#look('me');
+    return this.#look({ kind: 'me' });
   }
 
   /** How many contributions there are to show. */
   contributionCount(): Promise<number> {
-    return this.#look('contributionCount');
+    return this.#look({ kind: 'contributionCount' });
   }
 
   /** Contributions in the order the server received them, those it hasn't yet last; at most 1,000 at once. */
   contributions(first = 0, count = 50): Promise<Contribution[]> {
-    return this.#look({ contributions: { first, count } });
+    return this.#look({ kind: 'contributions', first, count });
   }
 
   /** One contribution. */
   contribution(id: string): Promise<Contribution> {
-    return this.#look({ contribution: { id } });
+    return this.#look({ kind: 'contribution', id });
   }
 
   /** One contribution with all that happened to it. */
   timeline(id: string): Promise<Timeline> {
-    return this.#look({ timeline: { id } });
+    return this.#look({ kind: 'timeline', id });
   }
 
   /** All meetings. */
   meetings(): Promise<Meeting[]> {
-    return this.#look('meetings');
+    return this.#look({ kind: 'meetings' });
   }
 
   /** One meeting with its notes. */
   meeting(id: string): Promise<Meeting> {
-    return this.#look({ meeting: { id } });
+    return this.#look({ kind: 'meeting', id });
   }
 
   /**
@@ -306,27 +306,27 @@ export class Wijk {
    * looks (`attend`).
    */
   present(id: string): Promise<Present | null> {
-    return this.#look({ present: { id } });
+    return this.#look({ kind: 'present', id });
   }
 
   /** Own sealed stories, with what was answered. */
   ownSealed(): Promise<OwnSealed[]> {
-    return this.#look('ownSealed');
+    return this.#look({ kind: 'ownSealed' });
   }
 
   /** What was sealed for the board; nothing on devices of others. */
   sealedStories(): Promise<SealedStory[]> {
-    return this.#look('sealedStories');
+    return this.#look({ kind: 'sealedStories' });
   }
 
   /** What was answered to the holder of a receipt, on any device of the wijk. */
   answersFor(receipt: string): Promise<string[]> {
-    return this.#look({ answersFor: { receipt } });
+    return this.#look({ kind: 'answersFor', receipt });
   }
 
   /** How far an erasure reached, as the server last said; `askErasure` asks it again. */
   erasure(id: string): Promise<Erasure> {
-    return this.#look({ erasure: { id } });
+    return this.#look({ kind: 'erasure', id });
   }
 
   /** How this device and its server are. */

@@ -6,6 +6,7 @@
  */
 import init, { Core, Kept, cardLink, checkCard, syncUrl, wijkOf, type Shell } from './core.js';
 import { toJson, fromJson, type Answer, type Notice, type Problem, type Quarantined, type Wanted } from './border.js';
+import { toCbor } from './cbor.js';
 import { DamagedRecord, MissingKey, Storage, hash, type Hand, type Records } from './storage.js';
 
 declare const SAMENSPRAAK_VERSION: string;
@@ -101,7 +102,7 @@ export class Writer implements Shell {
       case 'look': {
         // Nothing is written by it, so it needs no mark and no turn.
         const request = this.#expect(asker);
-        this.#guard(nothing('look'), request, () => core.look(Date.now(), request, JSON.stringify(wanted.look)));
+        this.#guard(nothing('look'), request, () => core.look(Date.now(), request, toCbor(wanted.look)));
         // It may have been noticed then that a fold is due.
         return this.#ring?.();
       }
@@ -114,10 +115,9 @@ export class Writer implements Shell {
       case 'askWijk':
         return void askWijk(wanted.server).then((answer) => asker.answer(answer));
       case 'ask': {
-        const json = JSON.stringify(wanted.ask);
         return this.#take({
-          what: 'ask', bytes: new TextEncoder().encode(json), asker, key: wanted,
-          run: (with_) => with_.ask(Date.now(), this.#expect(asker), crypto.getRandomValues(new Uint8Array(32)), json),
+          what: 'ask', bytes: toJson(wanted.ask), asker, key: wanted,
+          run: (with_) => with_.ask(Date.now(), this.#expect(asker), crypto.getRandomValues(new Uint8Array(32)), toCbor(wanted.ask)),
         });
       }
       case 'catchUp':
