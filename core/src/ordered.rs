@@ -2,8 +2,8 @@
 //!
 //! A `BTreeMap` is compiled anew for each pair of key and value, some 5 kB each time, and the core keeps sixty pairs: that was a
 //! sixth of what a browser downloads. Here an order of keys holds only where the value of each lies, so it is compiled once for
-//! each kind of key, and is a quarter of a tree. Finding a key costs what it costs there, and one step more to the value. Not
-//! here: anything that knows what is kept.
+//! each kind of key, and is a quarter of a tree. Finding a key costs what it costs there, and one step more to the value. A
+//! map keeps the room that its values once needed. Not here: anything that knows what is kept.
 
 mod order;
 mod set;
