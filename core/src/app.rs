@@ -252,6 +252,9 @@ impl App {
     /// Takes one event and says what to do.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
+        if let Some(joined) = &mut self.joined {
+            joined.order = None;
+        }
         let was_storing = self.storing.is_some();
         match event {
             Event::Stored { commit } => self.stored(now, commit, &mut effects),

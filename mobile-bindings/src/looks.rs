@@ -58,8 +58,9 @@ pub fn contribution_count(app: &mut App) -> Seen<u32> {
 pub fn contributions(app: &mut App, first: u32, count: u32) -> Seen<Vec<Contribution>> {
     let joined = joined(app)?;
     let is_board = is_board(joined);
-    let order = joined.contribution_order().into_iter().skip(first as usize).take(count.min(PAGE_MAX) as usize);
-    let items = order.map(|subject| joined.contribution(subject));
+    let order = joined.contribution_order();
+    let page = order.iter().skip(first as usize).take(count.min(PAGE_MAX) as usize);
+    let items = page.map(|subject| joined.contribution(*subject));
     items.filter_map(Result::transpose).map(|item| Ok(Contribution::of(item?, is_board))).collect()
 }
 

@@ -65,6 +65,8 @@ pub struct Joined {
     pub(super) broken: Vec<BrokenHistory>,
     /// Words of contributions as of so many changes, so that a list doesn't open every document again.
     words: Map<SubjectId, (u32, Content)>,
+    /// The order of contributions, until the next event: a screen that scrolls asks for it with each page.
+    pub(super) order: Option<Arc<[SubjectId]>>,
 }
 
 impl Joined {
@@ -90,6 +92,7 @@ impl Joined {
             duties_due: true,
             broken: Vec::new(),
             words: Map::new(),
+            order: None,
         })
     }
 

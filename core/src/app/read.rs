@@ -1,5 +1,7 @@
 //! What the app shows: lists, one contribution with its whole line, meetings, and how far own words got.
 
+use std::sync::Arc;
+
 use super::Joined;
 use super::moderate::{Hidden, RulingItem};
 use crate::document::{self, contribution, meeting};
@@ -122,21 +124,27 @@ impl Joined {
     /// # Errors
     /// When the store can't be read.
     pub fn contributions(&mut self) -> Result<Vec<ContributionItem>, ReplicaError> {
-        let items = self.contribution_order().into_iter().map(|subject| self.contribution(subject));
+        let order = self.contribution_order();
+        let items = order.iter().map(|subject| self.contribution(*subject));
         items.filter_map(Result::transpose).collect()
     }
 
     /// The same contributions by id alone, in the same order: opens no document, however many there are. A screen asks for the
     /// [`Joined::contribution`]s that it shows.
     #[must_use]
-    pub fn contribution_order(&self) -> Vec<SubjectId> {
+    pub fn contribution_order(&mut self) -> Arc<[SubjectId]> {
+        if let Some(order) = &self.order {
+            return Arc::clone(order);
+        }
         let mut subjects: Vec<(SubjectId, EntryId)> =
             self.view.contributions().map(|(subject, facts)| (subject, facts.first)).collect();
         subjects.retain(|(subject, _)| self.is_shown(*subject));
         subjects.sort_by_cached_key(|(subject, first)| {
             (self.view.number_of(*first).map_or(u64::MAX, |numbered| numbered.number), *subject)
         });
-        subjects.into_iter().map(|(subject, _)| subject).collect()
+        let order: Arc<[SubjectId]> = subjects.into_iter().map(|(subject, _)| subject).collect();
+        self.order = Some(Arc::clone(&order));
+        order
     }
 
     /// One contribution as a list shows it, whether it is hidden or not; `None` when it isn't here or was erased.

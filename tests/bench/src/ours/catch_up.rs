@@ -90,7 +90,7 @@ async fn fresh(
     moved(&mut line, phone.driver.sync_watched(&serving.address(), &mut watch).await?);
     let synced = begun.elapsed();
     // The list as a screen has it: all of them in their order, and the words of those that are in sight.
-    let order = phone.driver.app().joined().ok_or("a phone that has not joined")?.contribution_order();
+    let order = phone.driver.app_mut().joined_mut().ok_or("a phone that has not joined")?.contribution_order();
     if !lists(phone.driver.app_mut(), screen) || order.len() != docs {
         return Err(format!("a list of {} instead of {docs} documents", order.len()).into());
     }
