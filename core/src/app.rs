@@ -252,6 +252,7 @@ impl App {
     /// Takes one event and says what to do.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
+        // Any event may bring, hide or number a contribution.
         if let Some(joined) = &mut self.joined {
             joined.order = None;
         }

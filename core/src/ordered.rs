@@ -132,12 +132,6 @@ impl<K: Ord, V> Map<K, V> {
         self.iter().next()
     }
 
-    /// The last key with its value.
-    #[must_use]
-    pub fn last_key_value(&self) -> Option<(&K, &V)> {
-        self.iter().next_back()
-    }
-
     /// Takes the first key out.
     pub fn pop_first(&mut self) -> Option<(K, V)> {
         let (key, place) = self.places.pop_first()?;

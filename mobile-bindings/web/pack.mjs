@@ -19,7 +19,8 @@ const FEATURES = ['bulk-memory', 'bulk-memory-opt', 'nontrapping-float-to-int', 
 /**
  * What makes it small when it is packed, found by trying (decision 0018). What is said twice costs a packed module little, so passes
  * that share a value in a local, or bring a function to its only caller, make it larger. Sorted by name, what was made from one
- * generic function stands together. Nothing lies in the first kB of the memory, so that offsets can be folded.
+ * generic function stands together. Offsets can be folded, since nobody points into the first kB of the memory, which is the far
+ * end of the stack.
  */
 const SMALLER = ['-Os', '--low-memory-unused', '--one-caller-inline-max-function-size', '0', '--skip-pass=local-cse',
   '--skip-pass=simplify-locals', '--reorder-functions-by-name'];

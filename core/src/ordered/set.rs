@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::ops::RangeBounds;
 
 use super::order::{self, Order, Places};
 
@@ -67,33 +66,9 @@ impl<K: Ord> Set<K> {
         self.iter().next()
     }
 
-    /// The last.
-    #[must_use]
-    pub fn last(&self) -> Option<&K> {
-        self.iter().next_back()
-    }
-
-    /// Takes the first out.
-    pub fn pop_first(&mut self) -> Option<K> {
-        Some(self.0.pop_first()?.0)
-    }
-
-    /// Those of a range, in order.
-    pub fn range<Q: Ord + ?Sized>(&self, range: impl RangeBounds<Q>) -> Keys<'_, K>
-    where
-        K: Borrow<Q>,
-    {
-        Keys(self.0.range(range))
-    }
-
     /// Keeps only what is wanted.
     pub fn retain(&mut self, mut wanted: impl FnMut(&K) -> bool) {
         self.0.retain(|key, _| wanted(key));
-    }
-
-    /// Puts all of another one in.
-    pub fn append(&mut self, other: &mut Self) {
-        self.extend(std::mem::take(other));
     }
 
     /// What is in one of both and not in the other, in no order.
@@ -118,7 +93,7 @@ impl<'a, K> IntoIterator for &'a Set<K> {
     }
 }
 
-/// All of a set, or a range of it, in order.
+/// All of a set, in order.
 pub struct Keys<'a, K>(Places<'a, K>);
 
 impl<K> Clone for Keys<'_, K> {

@@ -1,7 +1,8 @@
 //! What JavaScript can call, and what it is called for: one object, and the worker's shell around it.
 //!
-//! What is told crosses as JSON in bytes, which a worker hands on to its page without a copy; what is asked as CBOR (`ask`). The shell is called while an
-//! input is handled and must only note what it is told: calling back into the core from there is refused by wasm-bindgen.
+//! What is told crosses as JSON in bytes, which a worker hands on to its page without a copy; what is asked as CBOR (`ask`). The
+//! shell is called while an input is handled and must only note what it is told: calling back into the core from there is refused
+//! by wasm-bindgen.
 
 use samenspraak::{SyncState, WijkError, asks};
 use samenspraak_core::app::Timestamp;

@@ -248,7 +248,7 @@ export class Wijk {
   /** Decides on contributions and answers them (board). */
   decide(decision: Decision): Promise<void> {
     const { party = '', dueDay = null, replaces = [] } = decision;
-    return this.#ask({ kind: 'decide', ...decision, party, dueDay, replaces });
+    return this.#ask({ ...decision, party, dueDay, replaces, kind: 'decide' });
   }
 
   /** Makes cards for people to join with (facilitators and up), at most 1,000: the links that QR codes hold. */

@@ -142,7 +142,8 @@ fn content(from: &mut Decoder<'_>) -> Result<Content, Error> {
         }
         Ok(())
     });
-    if read.is_ok() && is_whole == [true; 2] { Ok(content) } else { Err(Error::message("it has no title and text")) }
+    read.map_err(Error::message)?;
+    if is_whole == [true; 2] { Ok(content) } else { Err(Error::message("it has no title and text")) }
 }
 
 /// What has to be there.
@@ -369,6 +370,10 @@ mod tests {
         assert!(wrong(Look::read(&given(&parsed(r#"{"kind":"join","link":"x"}"#)))).contains("`join`"));
         let edit = parsed(r#"{"kind":"editNotes","id":"0","item":-1,"at":0,"delete":0,"insert":""}"#);
         assert!(wrong(Ask::read(&given(&edit))).contains("`item`"));
+        let theme = parsed(r#"{"kind":"seal","content":{"title":"t","text":"x","theme":"house"}}"#);
+        assert!(wrong(Ask::read(&given(&theme))).contains("`theme`"));
+        let title = parsed(r#"{"kind":"seal","content":{"text":"x"}}"#);
+        assert!(wrong(Ask::read(&given(&title))).contains("no title"));
         let whole = given(&parsed(r#"{"kind":"speak","id":"0","voice":"support"}"#));
         for end in 0..whole.len() {
             wrong(Ask::read(&whole[..end]));
